@@ -1,0 +1,124 @@
+//! `semietpicker pick`.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use super::arguments::{Pick, Threshold};
+use super::{inputs, runner, say};
+use crate::coordinates::{ExportOptions, ExportPoint, ExportTomogram, export};
+use crate::model::{Checkpoint, select};
+use crate::pick::{Picked, Picker, PredictOptions};
+use crate::train::PickSet;
+use crate::volume::{MrcMode, write_mrc};
+
+pub(super) fn run(options: &Pick) -> anyhow::Result<()> {
+    let device = select(options.device)?;
+    let checkpoint = Checkpoint::load(&options.model, &device.device)?;
+    let picker = Picker { metadata: &checkpoint.metadata, network: &checkpoint.network, device: &device.device };
+    inputs::make_folder(&options.out)?;
+    eprintln!("picking on {}", device.name);
+    let predict = PredictOptions { flips: options.tta, ..PredictOptions::default() };
+    let mut exports = Vec::with_capacity(options.tomograms.len());
+    let mut files: Vec<PathBuf> = Vec::new();
+    for (index, path) in options.tomograms.iter().enumerate() {
+        let tomogram = inputs::open(path, index, options.spacing)?;
+        let model_spacing = checkpoint.metadata.spacing_angstrom;
+        let bar = runner::bar(100, "picking");
+        bar.set_message(tomogram.name.clone());
+        let start = std::time::Instant::now();
+        let picked = picker.pick(&tomogram, &predict, |fraction| {
+            bar.set_position((fraction * 100.0) as u64);
+            ControlFlow::Continue(())
+        })?;
+        bar.finish();
+        // Nothing ends the work early here.
+        let Some(picked) = picked else { continue };
+        if picked.scale != 1.0 {
+            eprintln!(
+                "note: {} is rescaled from {:.3} to {:.3} A per voxel, the model's spacing",
+                tomogram.name, tomogram.spacing_angstrom, model_spacing
+            );
+        }
+        if options.heatmaps {
+            files.extend(write_heatmaps(options, &picked, &tomogram.name, tomogram.spacing_angstrom)?);
+        }
+        let points = chosen(&picked.picks, options.threshold);
+        eprintln!("{}: {} picks in {:.1} s", tomogram.name, points.len(), start.elapsed().as_secs_f64());
+        exports.push(ExportTomogram {
+            name: tomogram.name,
+            shape: tomogram.source.info().shape,
+            spacing_angstrom: Some(tomogram.spacing_angstrom),
+            points,
+        });
+    }
+    let export_options =
+        ExportOptions { overwrite: options.overwrite, file_per_tomogram: true, ..ExportOptions::default() };
+    for format in &options.format {
+        files.extend(export(*format, &options.out, &checkpoint.metadata.classes, &exports, &export_options)?);
+    }
+    report(options, &checkpoint, &exports, &files)
+}
+
+fn report(
+    options: &Pick,
+    checkpoint: &Checkpoint,
+    exports: &[ExportTomogram],
+    files: &[PathBuf],
+) -> anyhow::Result<()> {
+    let classes = &checkpoint.metadata.classes;
+    let count = |tomogram: &ExportTomogram, class: usize| tomogram.points.iter().filter(|p| p.class == class).count();
+    if options.json {
+        let tomograms: serde_json::Map<String, serde_json::Value> = exports
+            .iter()
+            .map(|tomogram| {
+                let counts: serde_json::Map<_, _> = classes
+                    .iter()
+                    .enumerate()
+                    .map(|(i, class)| (class.name.clone(), count(tomogram, i).into()))
+                    .collect();
+                (tomogram.name.clone(), counts.into())
+            })
+            .collect();
+        let report = serde_json::json!({ "picks": tomograms, "files": files });
+        return say(serde_json::to_string_pretty(&report)?);
+    }
+    for tomogram in exports {
+        let counts: Vec<String> =
+            classes.iter().enumerate().map(|(i, class)| format!("{} {}", count(tomogram, i), class.name)).collect();
+        say(format!("{}: {}", tomogram.name, counts.join(", ")))?;
+    }
+    files.iter().try_for_each(|file| say(file.display()))
+}
+
+/// The picks above their threshold.
+pub(super) fn chosen(picks: &PickSet, threshold: Threshold) -> Vec<ExportPoint> {
+    picks
+        .picks
+        .iter()
+        .filter(|pick| match threshold {
+            Threshold::Auto => pick.score >= picks.thresholds[pick.class],
+            Threshold::Score(score) => pick.score >= score,
+        })
+        .map(|pick| ExportPoint {
+            class: pick.class,
+            position: pick.position,
+            score: Some(pick.score),
+            source: Some("model".to_owned()),
+        })
+        .collect()
+}
+
+fn write_heatmaps(options: &Pick, picked: &Picked, name: &str, spacing: f64) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for (class, values) in picked.picks.classes.iter().zip(&picked.heatmaps.classes) {
+        let safe: String =
+            class.name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
+        let path = options.out.join(format!("{name}.{safe}.heatmap.mrc"));
+        if path.exists() && !options.overwrite {
+            anyhow::bail!("the file exists; add --overwrite to replace it: {}", path.display());
+        }
+        write_mrc(&path, picked.heatmaps.cells, picked.cell_angstrom(spacing), values, MrcMode::Float32)?;
+        files.push(path);
+    }
+    Ok(files)
+}

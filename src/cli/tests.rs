@@ -1,0 +1,84 @@
+//! Arguments, and what becomes of them.
+
+use std::path::Path;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use super::arguments::{Arguments, Task, Threshold, parse_box};
+use super::inputs::{name_of, split_pair};
+use crate::geometry::VoxelBox;
+
+fn parse(line: &str) -> Result<Arguments, clap::Error> {
+    Arguments::try_parse_from(line.split_whitespace())
+}
+
+#[test]
+fn the_declaration_is_sound() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn paths_alone_open_the_window() {
+    let arguments = parse("semietpicker a.mrc b.mrc").unwrap();
+    assert!(arguments.task.is_none());
+    assert_eq!(arguments.paths.len(), 2);
+    assert!(parse("semietpicker").unwrap().paths.is_empty());
+}
+
+#[test]
+fn training_takes_lists_in_either_form() {
+    let line = "semietpicker train --labelled a.mrc=a.csv b.mrc=b.csv --labelled c.mrc=c.csv --region a.mrc=0,1,2,30,31,32 \
+                --classes c.toml --out m --network resnet34 --sparse --unlabelled u.mrc v.mrc";
+    let Some(Task::Train(train)) = parse(line).unwrap().task else { panic!("a training") };
+    assert_eq!(train.labelled.len(), 3);
+    assert_eq!(train.unlabelled.len(), 2);
+    assert!(train.sparse);
+    assert_eq!((train.steps, train.crop, train.batch), (600, 64, 2));
+}
+
+#[test]
+fn a_box_lists_x_first() {
+    assert_eq!(parse_box("1,2,3,11,12,13"), Ok(VoxelBox::new([3, 2, 1], [13, 12, 11])));
+    assert!(parse_box("1,2,3,11,12").unwrap_err().contains("6 whole numbers"));
+    assert!(parse_box("1,2,3,1,12,13").unwrap_err().contains("empty"));
+    assert!(parse_box("1,2,-3,11,12,13").is_err());
+}
+
+#[test]
+fn thresholds_are_auto_or_a_score() {
+    let threshold = |text: &str| match parse(&format!("semietpicker pick --model m a.mrc --out o --threshold {text}")).ok()?.task {
+        Some(Task::Pick(pick)) => Some(pick.threshold),
+        _ => None,
+    };
+    assert_eq!(threshold("auto"), Some(Threshold::Auto));
+    assert_eq!(threshold("0.25"), Some(Threshold::Score(0.25)));
+    assert_eq!(threshold("1.5"), None);
+    assert_eq!(threshold("often"), None);
+}
+
+#[test]
+fn a_region_without_a_spacing_is_a_bad_argument() {
+    let line = "semietpicker evaluate --picks p.csv --truth t.csv --classes c.toml --region 0,0,0,1,1,1";
+    assert!(parse(line).is_err());
+    assert!(parse(&format!("{line} --spacing 10")).is_ok());
+    assert!(parse(&format!("{line} --spacing -10")).is_err());
+}
+
+#[test]
+fn names_lose_their_extensions_only() {
+    assert_eq!(name_of(Path::new("/data/TS_001.rec.gz")), "TS_001");
+    assert_eq!(name_of(Path::new("TS.1.mrc")), "TS.1");
+    assert_eq!(name_of(Path::new(".mrc")), ".mrc");
+}
+
+#[test]
+fn pairs_split_where_the_file_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("odd=name.mrc");
+    std::fs::write(&file, "x").unwrap();
+    let text = format!("{}=labels.csv", file.display());
+    let (left, right) = split_pair(&text).unwrap();
+    assert_eq!((left, right), (file, "labels.csv"));
+    assert_eq!(split_pair("none.mrc=a=b").unwrap().1, "a=b");
+    assert!(split_pair("alone").is_err());
+}

@@ -1,0 +1,152 @@
+//! 3 x 3 x 3 convolution of a few channels, such as the tomogram itself: the taps of some rows of positions are gathered
+//! into a small matrix with the positions side by side, which the weights multiply as they are.
+
+use super::Conv3dShape;
+use super::buffer::{Scratch, Shared};
+use super::direct::{padded_size, task_rows};
+use super::gemm::{Layout, Product, product};
+use super::layout::{ChannelsLast, pad_channels_last};
+use super::simd::{Isa, Kernel, Simd};
+use rayon::prelude::*;
+
+const TAPS: usize = 27;
+
+/// The input with its zeros around, still one channel after the other (a "sample" of the copy is one channel).
+pub(super) fn pad(isa: Isa, shape: &Conv3dShape, x: &[f32]) -> ChannelsLast {
+    pad_channels_last(isa, x, shape.batch * shape.channels_in, 1, shape.input, 1, padded_size(shape), 1)
+}
+
+/// Gathers `[channels * 27][positions]` with `line` floats per tap.
+pub(super) struct Gather {
+    pub channels: usize,
+    pub stride: usize,
+    /// First tap of the first position in the first channel, and the distances.
+    pub input: *const f32,
+    pub sample: usize,
+    pub slice: usize,
+    pub row: usize,
+    pub rows: usize,
+    pub width: usize,
+    pub patches: *mut f32,
+    pub line: usize,
+}
+
+impl Kernel for Gather {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let positions = self.rows * self.width;
+        for channel in 0..self.channels {
+            for tap in 0..TAPS {
+                let offset = channel * self.sample + tap / 9 * self.slice + tap / 3 % 3 * self.row + tap % 3;
+                let line = self.patches.wrapping_add((channel * TAPS + tap) * self.line);
+                // SAFETY: the creator sized both ends.
+                unsafe {
+                    for y in 0..self.rows {
+                        let from = self.input.wrapping_add(offset + y * self.stride * self.row);
+                        let to = std::slice::from_raw_parts_mut(line.wrapping_add(y * self.width), self.width);
+                        let read = std::slice::from_raw_parts(from, (self.width - 1) * self.stride + 1);
+                        if self.stride == 1 {
+                            to.copy_from_slice(read);
+                        } else {
+                            for (value, pair) in to.iter_mut().zip(read.chunks_exact(2)) {
+                                *value = pair[0];
+                            }
+                            to[self.width - 1] = read[2 * (self.width - 1)];
+                        }
+                    }
+                    line.wrapping_add(positions).write_bytes(0, self.line - positions);
+                }
+            }
+        }
+    }
+}
+
+/// Some rows of outputs: gather, multiply, and copy where the rows do not fill whole vectors.
+struct Task {
+    gather: Gather,
+    weights: *const f32,
+    channels_out: usize,
+    /// `[channels_out][line]`, used where `line` is longer than the rows.
+    sums: *mut f32,
+    out: *mut f32,
+    plane: usize,
+}
+
+impl Kernel for Task {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Gather { channels, patches, line, rows, width, .. } = self.gather;
+        let depth = channels * TAPS;
+        let whole = line == rows * width;
+        let (c, c_row) = if whole { (self.out, self.plane) } else { (self.sums, line) };
+        // SAFETY: `forward` sized the scratch and gives every task its own rows of the output.
+        unsafe {
+            self.gather.run::<S>();
+            product::<S>(&Product {
+                rows: self.channels_out,
+                depth,
+                segments: 1,
+                vectors: line / S::WIDTH,
+                a: self.weights,
+                a_row: depth,
+                a_depth: 1,
+                a_segment: 0,
+                b: patches,
+                layout: Layout::Matrix { depth: line, segment: 0 },
+                c,
+                c_row,
+                accumulate: false,
+            });
+            if !whole {
+                for channel in 0..self.channels_out {
+                    let from = self.sums.wrapping_add(channel * line);
+                    self.out.wrapping_add(channel * self.plane).copy_from_nonoverlapping(from, rows * width);
+                }
+            }
+        }
+    }
+}
+
+/// The convolution, at any stride.
+pub(super) fn forward(isa: Isa, shape: &Conv3dShape, x: &[f32], weight: &[f32], out: &mut [f32]) {
+    let (channels, channels_out, stride) = (shape.channels_in, shape.channels_out, shape.stride);
+    let mut padded = pad(isa, shape, x);
+    let input = padded.data.shared();
+    let [depth, height, width] = shape.output();
+    let plane = depth * height * width;
+    let rows = task_rows(width, height);
+    let tasks = height.div_ceil(rows);
+    let (weights, out) = (Shared::read_only(weight), Shared::new(out));
+    (0..shape.batch * depth * tasks).into_par_iter().for_each(|job| {
+        let (n, z, y) = (job / (depth * tasks), job / tasks % depth, job % tasks * rows);
+        let rows = rows.min(height - y);
+        let line = (rows * width).div_ceil(isa.width()) * isa.width();
+        let mut scratch = Scratch::take((channels * TAPS + channels_out) * line);
+        let scratch = scratch.shared();
+        let first = n * channels * padded.sample + z * stride * padded.slice + y * stride * padded.row;
+        // SAFETY: the padded copy reaches all taps of all positions; each task writes its own rows of the result.
+        unsafe {
+            isa.run(Task {
+                gather: Gather {
+                    channels,
+                    stride,
+                    input: input.at(first),
+                    sample: padded.sample,
+                    slice: padded.slice,
+                    row: padded.row,
+                    rows,
+                    width,
+                    patches: scratch.at(0),
+                    line,
+                },
+                weights: weights.at(0),
+                channels_out,
+                sums: scratch.at(channels * TAPS * line),
+                out: out.at(n * channels_out * plane + (z * height + y) * width),
+                plane,
+            });
+        }
+    });
+}

@@ -1,0 +1,26 @@
+//! The detector: its network, what it is taught, how its error is measured, and how it is kept in a file.
+//!
+//! Everything here is pure burn over a [`Device`](burn::tensor::Device) chosen at run time, but for the convolutions and the
+//! normalisation on the CPU, which are our own ([`kernels`]).
+
+mod checkpoint;
+mod cpu;
+mod device;
+mod initial;
+#[allow(unsafe_code, reason = "vector code and uninitialised buffers; each use states its invariant")]
+pub mod kernels;
+mod loss;
+mod network;
+mod ops;
+mod target;
+mod weights;
+
+pub use checkpoint::{Checkpoint, CheckpointError, ModelMetadata};
+pub use device::{DeviceError, Selected, select};
+pub use loss::weighted_squared_error;
+pub use network::{Network, NetworkConfig, OUTPUT_STRIDE};
+pub use target::{Marker, Supervision, Target, render_target};
+pub use weights::{WeightsError, blend, load_weights, named_weights};
+
+#[cfg(test)]
+mod tests;

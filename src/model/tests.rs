@@ -1,0 +1,334 @@
+//! The network against PyTorch, gradients against finite differences, model files against mishaps.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module as _, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use safetensors::SafeTensors;
+
+use super::weights::Weight;
+use super::*;
+use crate::labels::{Class, ClassId};
+use crate::train::Preset;
+
+fn small() -> NetworkConfig {
+    NetworkConfig { classes: 3, widths: vec![4, 8, 16], blocks: vec![1, 2, 2] }
+}
+
+fn fixture() -> BTreeMap<String, Weight> {
+    let bytes = include_bytes!("../../tests/fixtures/pytorch_forward.safetensors");
+    let tensors = SafeTensors::deserialize(bytes).unwrap();
+    tensors
+        .iter()
+        .map(|(name, view)| {
+            let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+            (name.to_owned(), (view.shape().to_vec(), values))
+        })
+        .collect()
+}
+
+fn tensor<const D: usize>((shape, values): &Weight, device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values.clone(), shape.clone()), device)
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// Gradients of every weight by name.
+fn named_gradients(network: &Network, gradients: Gradients) -> BTreeMap<String, Vec<f32>> {
+    struct Collect {
+        path: Vec<String>,
+        gradients: GradientsParams,
+        named: BTreeMap<String, Vec<f32>>,
+    }
+    impl ModuleVisitor for Collect {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let gradient = self.gradients.remove::<D>(param.id).expect("every weight has a gradient");
+            self.named.insert(self.path.join("."), values(gradient));
+        }
+    }
+    let gradients = GradientsParams::from_grads(gradients, network);
+    let mut collect = Collect { path: vec![], gradients, named: BTreeMap::new() };
+    network.visit(&mut collect);
+    collect.named
+}
+
+#[test]
+fn forward_and_backward_agree_with_pytorch() {
+    let device = Device::flex().autodiff();
+    let fixture = fixture();
+    let part = |prefix: &str| -> BTreeMap<String, Weight> {
+        let strip = |(name, weight): (&String, &Weight)| Some((name.strip_prefix(prefix)?.to_owned(), weight.clone()));
+        fixture.iter().filter_map(strip).collect()
+    };
+    let network = load_weights(small().init(0, &device), part("parameter.")).unwrap();
+    let output = network.forward(tensor(&fixture["input"], &device));
+    assert_eq!(output.dims(), [2, 3, 8, 12, 4]);
+    let difference = largest_difference(&values(output.clone()), &fixture["output"].1);
+    assert!(difference < 1e-4, "output differs by {difference}");
+
+    let loss =
+        weighted_squared_error(output, tensor(&fixture["target"], &device), tensor(&fixture["weight"], &device), 0.25);
+    assert!((values(loss.clone())[0] - fixture["loss"].1[0]).abs() < 1e-5);
+    let gradients = named_gradients(&network, loss.backward());
+    for (name, (_, expected)) in part("gradient.") {
+        let scale = expected.iter().fold(0.0f32, |a, b| a.max(b.abs())).max(1e-4);
+        let difference = largest_difference(&gradients[&name], &expected) / scale;
+        assert!(difference < 2e-3, "gradient of {name} differs by {difference} of its largest");
+    }
+}
+
+/// Values and gradients (by the inputs and the parameters) of an operation whose output is weighed by fixed numbers.
+fn with_gradients(
+    inputs: &[TensorData],
+    run: impl Fn(&[Tensor<5>], &[Tensor<1>]) -> Tensor<5>,
+    parameters: &[TensorData],
+) -> Vec<Vec<f32>> {
+    let device = Device::flex().autodiff();
+    let inputs: Vec<Tensor<5>> = inputs.iter().map(|d| Tensor::from_data(d.clone(), &device).require_grad()).collect();
+    let parameters: Vec<Tensor<1>> =
+        parameters.iter().map(|d| Tensor::from_data(d.clone(), &device).require_grad()).collect();
+    let out = run(&inputs, &parameters);
+    let count = out.shape().num_elements();
+    let weights: Vec<f32> = (0..count).map(|i| ((i * 31) % 17) as f32 / 8.0 - 1.0).collect();
+    let weights = Tensor::<5>::from_data(TensorData::new(weights, out.shape()), &device);
+    let gradients = (out.clone() * weights).sum().backward();
+    let mut all = vec![values(out)];
+    all.extend(inputs.iter().map(|t| values(t.grad(&gradients).expect("tracked"))));
+    all.extend(parameters.iter().map(|t| values(t.grad(&gradients).expect("tracked"))));
+    all
+}
+
+#[test]
+fn our_cpu_operations_agree_with_the_plain_ones_forward_and_backward() {
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    let mut draw = |shape: &[usize]| {
+        let count = shape.iter().product();
+        TensorData::new((0..count).map(|_| random.random_range(-1.0..1.0f32)).collect::<Vec<_>>(), shape.to_vec())
+    };
+    let compare = |what: &str, ours: Vec<Vec<f32>>, plain: Vec<Vec<f32>>| {
+        for (index, (ours, plain)) in ours.iter().zip(&plain).enumerate() {
+            let scale = plain.iter().fold(1.0f32, |a, b| a.max(b.abs()));
+            let difference = largest_difference(ours, plain) / scale;
+            assert!(difference < 2e-5, "{what}, part {index}: {difference}");
+        }
+    };
+    for (batch, channels_in, channels_out, size, kernel, stride) in [
+        (2, 3, 5, [7, 6, 9], 3, 1),
+        (1, 1, 8, [8, 9, 10], 3, 2),
+        (2, 4, 6, [5, 8, 7], 1, 2),
+        (1, 6, 3, [4, 5, 6], 1, 1),
+    ] {
+        let x = draw(&[batch, channels_in, size[0], size[1], size[2]]);
+        let weight = draw(&[channels_out, channels_in, kernel, kernel, kernel]);
+        let inputs = [x, weight];
+        let ours = with_gradients(&inputs, |t, _| ops::conv3d(t[0].clone(), t[1].clone(), stride), &[]);
+        let plain = with_gradients(&inputs, |t, _| ops::plain_conv3d(t[0].clone(), t[1].clone(), stride), &[]);
+        compare(&format!("convolution {kernel} by {stride}"), ours, plain);
+    }
+    let x = draw(&[2, 8, 5, 6, 7]);
+    let added = draw(&[2, 8, 5, 6, 7]);
+    let parameters = [draw(&[8]), draw(&[8])];
+    for groups in [1, 4, 8] {
+        let norm = |residual: bool, plain: bool| {
+            let run = move |t: &[Tensor<5>], p: &[Tensor<1>]| {
+                let residual = residual.then(|| t[1].clone());
+                let (x, scale, shift) = (t[0].clone(), p[0].clone(), p[1].clone());
+                match plain {
+                    true => ops::plain_group_norm_relu(x, scale, shift, groups, residual),
+                    false => ops::group_norm_relu(x, scale, shift, groups, residual),
+                }
+            };
+            let inputs = [x.clone(), added.clone()];
+            with_gradients(&inputs[..1 + usize::from(residual)], run, &parameters)
+        };
+        compare("normalisation", norm(false, false), norm(false, true));
+        compare("normalisation with a residual", norm(true, false), norm(true, true));
+    }
+    let (coarse, skip) = (draw(&[2, 3, 2, 3, 4]), draw(&[2, 5, 4, 6, 8]));
+    let inputs = [coarse, skip];
+    let ours = with_gradients(&inputs, |t, _| ops::upsample_concat(t[0].clone(), t[1].clone()), &[]);
+    let plain = with_gradients(&inputs, |t, _| ops::plain_upsample_concat(t[0].clone(), t[1].clone()), &[]);
+    compare("upsampling", ours, plain);
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    // One weight of each kind of layer, moved up and down.
+    let device = Device::flex().autodiff();
+    let config = NetworkConfig { classes: 2, widths: vec![8, 16], blocks: vec![1, 1] };
+    let network = config.init(3, &device);
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    let mut draw = |count: usize| -> Vec<f32> { (0..count).map(|_| random.random_range(-1.0..1.0f32)).collect() };
+    let x = TensorData::new(draw(8 * 8 * 12), [1, 1, 8, 8, 12]);
+    let y = TensorData::new(draw(2 * 4 * 4 * 6).iter().map(|v| v.abs()).collect::<Vec<_>>(), [1, 2, 4, 4, 6]);
+    let loss = |network: &Network, device: &Device| {
+        let prediction = network.forward(Tensor::from_data(x.clone(), device));
+        let target = Tensor::<5>::from_data(y.clone(), device);
+        let weight = target.ones_like();
+        weighted_squared_error(prediction, target, weight, 0.25)
+    };
+    let gradients = named_gradients(&network, loss(&network, &device).backward());
+    let weights = named_weights(&network);
+    let plain = Device::flex();
+    let at = |name: &str, index: usize, step: f32| -> f64 {
+        let mut moved = weights.clone();
+        moved.get_mut(name).unwrap().1[index] += step;
+        let network = load_weights(config.init(3, &plain), moved).unwrap();
+        f64::from(values(loss(&network, &plain))[0])
+    };
+    for name in [
+        "stem.0.conv.weight",
+        "stem.1.norm.scale",
+        "encoder.0.0.conv2.weight",
+        "encoder.1.0.shortcut.weight",
+        "encoder.1.0.norm2.shift",
+        "decoder.0.0.conv.weight",
+        "decoder.0.1.norm.shift",
+        "head.weight",
+        "head.bias",
+    ] {
+        let gradient = &gradients[name];
+        // The entry with the largest gradient: rounding matters least there.
+        let index = (0..gradient.len()).max_by(|a, b| gradient[*a].abs().total_cmp(&gradient[*b].abs())).unwrap();
+        let step = 1e-2;
+        let numeric = (at(name, index, step) - at(name, index, -step)) / f64::from(2.0 * step);
+        let analytic = f64::from(gradient[index]);
+        // A ReLU that switches within the step bends the curve a little.
+        assert!((numeric - analytic).abs() < 0.05 * analytic.abs() + 1e-4, "{name}: {numeric} against {analytic}");
+    }
+}
+
+#[test]
+fn cells_of_weight_zero_do_not_count() {
+    let device = Device::flex();
+    let make = |v: &[f32]| Tensor::<5>::from_data(TensorData::new(v.to_vec(), [1, 1, 1, 1, v.len()]), &device);
+    let loss = |p: &[f32], y: &[f32], w: &[f32]| values(weighted_squared_error(make(p), make(y), make(w), 0.25))[0];
+    // (0.25 + 1) 0.5^2 and (0.25 + 0) 1^2 by hand.
+    assert!((loss(&[0.5, 1.0], &[1.0, 0.0], &[1.0, 1.0]) - (0.3125 + 0.25) / 2.0).abs() < 1e-6);
+    assert!((loss(&[0.5, 9.0], &[1.0, 0.0], &[1.0, 0.0]) - 0.3125).abs() < 1e-6);
+    assert_eq!(loss(&[0.5, 9.0], &[1.0, 0.0], &[0.0, 0.0]), 0.0);
+}
+
+#[test]
+fn presets_have_the_stated_sizes() {
+    let device = Device::flex();
+    let compact = NetworkConfig::preset(Preset::Compact, 6);
+    assert_eq!(compact.init(0, &device).num_params(), compact.parameters());
+    assert_eq!(compact.parameters(), 1_470_126);
+    assert_eq!(compact.total_stride(), 8);
+    assert_eq!(NetworkConfig::preset(Preset::ResNet34, 6).total_stride(), 16);
+    let small = small();
+    assert_eq!(small.init(0, &device).num_params(), small.parameters());
+}
+
+#[test]
+fn the_same_seed_draws_the_same_weights() {
+    let device = Device::flex();
+    assert_eq!(named_weights(&small().init(4, &device)), named_weights(&small().init(4, &device)));
+    assert_ne!(named_weights(&small().init(4, &device)), named_weights(&small().init(5, &device)));
+}
+
+#[test]
+fn blending_moves_the_average() {
+    let device = Device::flex();
+    let start = small().init(1, &device);
+    let weights = named_weights(&start);
+    let doubled = weights.iter().map(|(n, (s, v))| (n.clone(), (s.clone(), v.iter().map(|x| 2.0 * x).collect()))).collect();
+    let current = load_weights(start.clone(), doubled).unwrap();
+    let blended = named_weights(&blend(start, &current, 0.75));
+    for (name, (_, values)) in &weights {
+        let expected: Vec<f32> = values.iter().map(|v| 1.25 * v).collect();
+        assert!(largest_difference(&blended[name].1, &expected) < 1e-6, "{name}");
+    }
+}
+
+fn checkpoint(device: &Device) -> Checkpoint {
+    let classes = (0..3)
+        .map(|i| Class { id: ClassId(i), name: format!("class {i}"), radius_angstrom: 60.0, colour: [1, 2, 3] })
+        .collect();
+    let mut metadata = ModelMetadata::new(small(), classes, 10.0, 32);
+    metadata.thresholds = vec![0.25, 0.5, 0.75];
+    Checkpoint { metadata, network: small().init(9, device) }
+}
+
+#[test]
+fn a_model_file_gives_back_the_model() {
+    let device = Device::flex();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.model");
+    let original = checkpoint(&device);
+    original.save(&path).unwrap();
+    original.save(&path).unwrap();
+    let loaded = Checkpoint::load(&path, &device).unwrap();
+    assert_eq!(loaded.metadata, original.metadata);
+    assert_eq!(named_weights(&loaded.network), named_weights(&original.network));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays behind");
+}
+
+#[test]
+fn what_is_no_model_is_refused_with_the_reason() {
+    let device = Device::flex();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.model");
+    let load = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        Checkpoint::load(&path, &device).unwrap_err().to_string()
+    };
+    assert!(load(b"").contains("not a SemiETPicker model"));
+    assert!(load(b"MAP something else entirely").contains("not a SemiETPicker model"));
+    checkpoint(&device).save(&path).unwrap();
+    let good = std::fs::read(&path).unwrap();
+    for cut in [1, 7, 9, 100, good.len() / 2, good.len() - 1] {
+        let message = load(&good[..cut]);
+        assert!(message.contains("a.model"), "{message}");
+    }
+    let text = |from: &str, to: &str| {
+        // Same length, so that the header's own length stays true.
+        assert_eq!(from.len(), to.len());
+        let at = good.windows(from.len()).position(|w| w == from.as_bytes()).expect("present");
+        let mut changed = good.clone();
+        changed[at..at + to.len()].copy_from_slice(to.as_bytes());
+        changed
+    };
+    assert!(load(&text("\\\"version\\\":1", "\\\"version\\\":9")).contains("later version"));
+    assert!(load(&text("[4,8,16]", "[4,9,16]")).contains("weights are stored"));
+    assert!(load(&text("robust-z", "robust-q")).contains("robust-q"));
+    assert!(load(&text("head.bias", "head.bios")).contains("head.bias"));
+    assert!(Checkpoint::load(&folder.path().join("none"), &device).unwrap_err().to_string().contains("none"));
+}
+
+#[test]
+fn a_file_that_cannot_be_written_leaves_the_former_one() {
+    let device = Device::flex();
+    let folder = tempfile::tempdir().unwrap();
+    let error = checkpoint(&device).save(&folder.path().join("missing/a.model")).unwrap_err();
+    assert!(error.to_string().contains("cannot write"));
+}
+
+#[test]
+fn the_cpu_is_always_there_and_a_software_renderer_is_no_gpu() {
+    use crate::train::DeviceChoice;
+    let cpu = select(DeviceChoice::Cpu).unwrap();
+    assert!(!cpu.is_gpu && cpu.name.starts_with("CPU"));
+    match select(DeviceChoice::Gpu) {
+        Ok(gpu) => assert!(gpu.is_gpu),
+        Err(error) => assert!(error.to_string().contains("no usable GPU")),
+    }
+    assert!(select(DeviceChoice::Auto).is_ok());
+}

@@ -1,0 +1,130 @@
+//! A network's weights by name: to keep them in a file, to carry them over, to average them.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Tensor, TensorData};
+
+/// Why weights do not fit a network.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum WeightsError {
+    /// A weight is missing.
+    #[error("the weight `{0}` is missing")]
+    Missing(String),
+    /// A weight has another shape.
+    #[error("the weight `{name}` has shape {found:?} where the network needs {needed:?}")]
+    Shape {
+        /// Its name.
+        name: String,
+        /// The shape in the file.
+        found: Vec<usize>,
+        /// The shape in the network.
+        needed: Vec<usize>,
+    },
+    /// There are weights that the network has no place for.
+    #[error("the weight `{0}` has no place in the network")]
+    Unknown(String),
+}
+
+/// Shape and row-major values of one weight.
+pub type Weight = (Vec<usize>, Vec<f32>);
+
+/// The weights of a module by their path, such as `encoder.1.0.conv1.weight`.
+pub fn named_weights<M: Module>(module: &M) -> BTreeMap<String, Weight> {
+    struct Collect {
+        path: Vec<String>,
+        weights: BTreeMap<String, Weight>,
+    }
+    impl ModuleVisitor for Collect {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let data = param.val().into_data();
+            let shape = data.shape().to_vec();
+            self.weights.insert(self.path.join("."), (shape, data.iter::<f32>().collect()));
+        }
+    }
+    let mut collect = Collect { path: Vec::new(), weights: BTreeMap::new() };
+    module.visit(&mut collect);
+    collect.weights
+}
+
+/// Replaces the weights of a module by those named in `weights`.
+///
+/// # Errors
+/// When a weight is missing, has another shape, or has no place in the module.
+pub fn load_weights<M: Module>(module: M, mut weights: BTreeMap<String, Weight>) -> Result<M, WeightsError> {
+    struct Load<'a> {
+        path: Vec<String>,
+        weights: &'a mut BTreeMap<String, Weight>,
+        error: Option<WeightsError>,
+    }
+    impl ModuleMapper for Load<'_> {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let name = self.path.join(".");
+            let needed = param.lazy_shape().to_vec();
+            match self.weights.remove(&name) {
+                None => {
+                    self.error.get_or_insert(WeightsError::Missing(name));
+                    param
+                }
+                Some((found, _)) if found != needed => {
+                    self.error.get_or_insert(WeightsError::Shape { name, found, needed });
+                    param
+                }
+                Some((shape, values)) => param.map(|old| {
+                    let keep = old.is_require_grad();
+                    let new = Tensor::from_data(TensorData::new(values, shape), &old.device());
+                    if keep { new.require_grad() } else { new }
+                }),
+            }
+        }
+    }
+    let mut load = Load { path: Vec::new(), weights: &mut weights, error: None };
+    let module = module.map(&mut load);
+    match (load.error, weights.into_keys().next()) {
+        (Some(error), _) => Err(error),
+        (None, Some(name)) => Err(WeightsError::Unknown(name)),
+        (None, None) => Ok(module),
+    }
+}
+
+/// `average * decay + current * (1 - decay)` for every weight. `average` descends from `current` (a clone of it), so that both
+/// name their weights alike; the result lies on the plain device of `average`, outside any gradient graph.
+pub fn blend<M: Module>(average: M, current: &M, decay: f64) -> M {
+    struct Collect(GradientsParams);
+    impl ModuleVisitor for Collect {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.register(param.id, param.val().without_autodiff());
+        }
+    }
+    struct Blend {
+        current: GradientsParams,
+        decay: f64,
+    }
+    impl ModuleMapper for Blend {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            match self.current.remove::<D>(param.id) {
+                Some(current) => {
+                    let decay = self.decay;
+                    param.map(|average| average.mul_scalar(decay) + current.mul_scalar(1.0 - decay))
+                }
+                None => param,
+            }
+        }
+    }
+    let mut collect = Collect(GradientsParams::new());
+    current.visit(&mut collect);
+    average.map(&mut Blend { current: collect.0, decay })
+}

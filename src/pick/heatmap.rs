@@ -1,0 +1,275 @@
+//! Heatmaps of a whole tomogram by a sliding window.
+
+use std::ops::ControlFlow;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rayon::prelude::*;
+
+use super::windows::tile;
+use crate::geometry::VoxelBox;
+use crate::model::{Network, NetworkConfig, OUTPUT_STRIDE};
+use crate::volume::{NormalisedVolume, VolumeError};
+
+/// Deviation of the Gaussian that weighs a window's cells, as a share of half the window.
+const WEIGHT_DEVIATION: f64 = 0.25;
+/// Smallest weight of a cell, so that every cell has one.
+const SMALLEST_WEIGHT: f64 = 1e-3;
+
+/// How to cut and average.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PredictOptions {
+    /// Largest edge of a window in voxels.
+    pub window: usize,
+    /// Overlap of neighbouring windows as a share of the largest edge.
+    pub overlap: f64,
+    /// Average each window over itself and its flips along x, y and z.
+    pub flips: bool,
+    /// The part of the volume to compute; the rest stays 0. `None`: all.
+    pub region: Option<VoxelBox>,
+}
+
+impl Default for PredictOptions {
+    fn default() -> Self {
+        Self { window: 96, overlap: 0.25, flips: false, region: None }
+    }
+}
+
+/// One heatmap a class. Cell `o` is centred on voxel index `2 o` of the volume that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heatmaps {
+    /// Cells `(z, y, x)`.
+    pub cells: [usize; 3],
+    /// Values of each class, `(z, y, x)` row-major, about 0 to 1.
+    pub classes: Vec<Vec<f32>>,
+}
+
+/// Computes the heatmaps of a volume. `progress` is told the share done after each window and may end the work, which then returns
+/// `None`. Memory: one window's activations, the heatmaps and one further channel.
+///
+/// # Errors
+/// When the volume cannot be read.
+pub fn predict(
+    network: &Network,
+    config: &NetworkConfig,
+    device: &Device,
+    volume: &NormalisedVolume,
+    options: &PredictOptions,
+    mut progress: impl FnMut(f32) -> ControlFlow<()>,
+) -> Result<Option<Heatmaps>, VolumeError> {
+    let shape = volume.shape();
+    let cells = shape.map(|n| n.div_ceil(OUTPUT_STRIDE));
+    let per_class: usize = cells.iter().product();
+    let tiling = tile(
+        options.region.unwrap_or(VoxelBox::whole(shape)),
+        options.window,
+        options.overlap,
+        config.total_stride(),
+    );
+    let kernel = gaussian_weights(tiling.window.map(|n| n / OUTPUT_STRIDE));
+    let mut sums = vec![vec![0.0f32; per_class]; config.classes];
+    let mut weights = vec![0.0f32; per_class];
+    let origins = tiling.origins();
+    let total = origins.len().max(1) as f32;
+    for (done, origin) in origins.into_iter().enumerate() {
+        if let Some(values) = predict_window(network, device, volume, origin, tiling.window, options.flips)? {
+            let place = Placement::new(origin, tiling.window, cells);
+            place.add(&mut weights, &kernel, None);
+            let size = kernel.len();
+            sums.par_iter_mut()
+                .enumerate()
+                .for_each(|(class, sum)| place.add(sum, &values[class * size..][..size], Some(&kernel)));
+        }
+        if progress((done + 1) as f32 / total).is_break() {
+            return Ok(None);
+        }
+    }
+    for sum in &mut sums {
+        sum.par_iter_mut().zip(&weights).for_each(|(value, weight)| {
+            if *weight > 0.0 {
+                *value /= weight;
+            }
+        });
+    }
+    Ok(Some(Heatmaps { cells, classes: sums }))
+}
+
+/// The heatmaps of one window, `[class][z][y][x]`; `None` for a window without contrast, such as a blank border.
+pub(crate) fn predict_window(
+    network: &Network,
+    device: &Device,
+    volume: &NormalisedVolume,
+    origin: [i64; 3],
+    window: [usize; 3],
+    flips: bool,
+) -> Result<Option<Vec<f32>>, VolumeError> {
+    // A flip about the cell grid needs one voxel before the window: cell o, centred on voxel 2 o, becomes cell n/2 - 1 - o only if
+    // voxel i becomes voxel n - 2 - i.
+    let margin = usize::from(flips);
+    let padded = window.map(|n| n + margin);
+    let voxels = volume.read(origin.map(|o| o - margin as i64), padded)?;
+    let first = voxels.first().copied().unwrap_or(0.0);
+    if voxels.iter().all(|v| *v == first) {
+        return Ok(None);
+    }
+    Ok(Some(mean_of_views(network, device, &voxels, window, margin == 1)))
+}
+
+/// The heatmaps `[class][z][y][x]` of a window, or their mean over the window and its flips along z, y and x, each flipped back.
+///
+/// With `flips`, `voxels` has one voxel more than the window at the start of each axis: see [`predict_window`].
+pub(crate) fn mean_of_views(
+    network: &Network,
+    device: &Device,
+    voxels: &[f32],
+    window: [usize; 3],
+    flips: bool,
+) -> Vec<f32> {
+    let margin = usize::from(flips);
+    let padded = window.map(|n| n + margin);
+    let mut views = vec![[false; 3]];
+    if flips {
+        views.extend([[true, false, false], [false, true, false], [false, false, true]]);
+    }
+    let cells = window.map(|n| n / OUTPUT_STRIDE);
+    let mut mean: Vec<f32> = Vec::new();
+    for flip in &views {
+        let view = gather(voxels, padded, window, *flip, margin);
+        let [z, y, x] = window;
+        let input = Tensor::<5>::from_data(TensorData::new(view, [1, 1, z, y, x]), device);
+        let output = network.forward(input).into_data();
+        let values: Vec<f32> = output.iter::<f32>().collect();
+        let share = 1.0 / views.len() as f32;
+        if mean.is_empty() {
+            mean = vec![0.0; values.len()];
+        }
+        add_flipped(&mut mean, &values, cells, *flip, share);
+    }
+    mean
+}
+
+/// The window's voxels out of a cube with `margin` voxels before it, flipped along some axes by `i -> n - 2 - i`.
+fn gather(voxels: &[f32], padded: [usize; 3], window: [usize; 3], flip: [bool; 3], margin: usize) -> Vec<f32> {
+    if margin == 0 {
+        return voxels.to_vec();
+    }
+    let source = |axis: usize, i: usize| if flip[axis] { window[axis] - 1 - i } else { i + margin };
+    let mut out = Vec::with_capacity(window.iter().product());
+    for z in 0..window[0] {
+        for y in 0..window[1] {
+            let row = &voxels[(source(0, z) * padded[1] + source(1, y)) * padded[2]..][..padded[2]];
+            if flip[2] {
+                out.extend(row[..window[2]].iter().rev());
+            } else {
+                out.extend_from_slice(&row[margin..]);
+            }
+        }
+    }
+    out
+}
+
+/// Adds `share * values`, flipped back by `o -> n - 1 - o`, to `sum`; both `[class][z][y][x]`.
+fn add_flipped(sum: &mut [f32], values: &[f32], cells: [usize; 3], flip: [bool; 3], share: f32) {
+    let [depth, height, width] = cells;
+    let rows = depth * height;
+    for (row, from) in values.chunks_exact(width).enumerate() {
+        let (class, z, y) = (row / rows, row % rows / height, row % height);
+        let z = if flip[0] { depth - 1 - z } else { z };
+        let y = if flip[1] { height - 1 - y } else { y };
+        let to = &mut sum[(class * rows + z * height + y) * width..][..width];
+        if flip[2] {
+            to.iter_mut().zip(from.iter().rev()).for_each(|(a, b)| *a += share * b);
+        } else {
+            to.iter_mut().zip(from).for_each(|(a, b)| *a += share * b);
+        }
+    }
+}
+
+/// A Gaussian of each window cell, `(z, y, x)`, that favours its middle.
+fn gaussian_weights(cells: [usize; 3]) -> Vec<f32> {
+    let axis = |n: usize| -> Vec<f64> {
+        let (middle, deviation) = ((n as f64 - 1.0) / 2.0, n as f64 * WEIGHT_DEVIATION);
+        (0..n).map(|i| (-0.5 * ((i as f64 - middle) / deviation).powi(2)).exp()).collect()
+    };
+    let (zs, ys, xs) = (axis(cells[0]), axis(cells[1]), axis(cells[2]));
+    let mut out = Vec::with_capacity(cells.iter().product());
+    for z in &zs {
+        for y in &ys {
+            out.extend(xs.iter().map(|x| (z * y * x).max(SMALLEST_WEIGHT) as f32));
+        }
+    }
+    out
+}
+
+/// Where a window's cells lie among the volume's.
+struct Placement {
+    first: [usize; 3],
+    window: [usize; 3],
+    inside: [usize; 3],
+    cells: [usize; 3],
+}
+
+impl Placement {
+    fn new(origin: [i64; 3], window: [usize; 3], cells: [usize; 3]) -> Self {
+        // Windows start inside the volume, at even voxels; they may leave it only at the far end.
+        let first = origin.map(|o| o.max(0) as usize / OUTPUT_STRIDE);
+        let window = window.map(|n| n / OUTPUT_STRIDE);
+        let inside = std::array::from_fn(|axis| window[axis].min(cells[axis].saturating_sub(first[axis])));
+        Self { first, window, inside, cells }
+    }
+
+    /// Adds `values [* factor]` over the window to `sum` over the volume.
+    fn add(&self, sum: &mut [f32], values: &[f32], factor: Option<&[f32]>) {
+        for z in 0..self.inside[0] {
+            for y in 0..self.inside[1] {
+                let to = ((self.first[0] + z) * self.cells[1] + self.first[1] + y) * self.cells[2] + self.first[2];
+                let from = (z * self.window[1] + y) * self.window[2];
+                let sum = &mut sum[to..][..self.inside[2]];
+                let values = &values[from..];
+                match factor {
+                    Some(factor) => sum
+                        .iter_mut()
+                        .zip(values.iter().zip(&factor[from..]))
+                        .for_each(|(sum, (value, factor))| *sum += value * factor),
+                    None => sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_flipped_there_and_back_lands_on_its_cells() {
+        // A network that takes every second voxel must see the same cells in every view.
+        let (window, padded) = ([4, 6, 8], [5, 7, 9]);
+        let voxels: Vec<f32> = (0..padded.iter().product()).map(|i| i as f32).collect();
+        let cells = window.map(|n| n / 2);
+        let pick = |view: &[f32]| -> Vec<f32> {
+            let at = |z: usize, y: usize, x: usize| view[(2 * z * window[1] + 2 * y) * window[2] + 2 * x];
+            let mut out = Vec::new();
+            for z in 0..cells[0] {
+                for y in 0..cells[1] {
+                    out.extend((0..cells[2]).map(|x| at(z, y, x)));
+                }
+            }
+            out
+        };
+        let straight = pick(&gather(&voxels, padded, window, [false; 3], 1));
+        for flip in [[true, false, false], [false, true, false], [false, false, true], [true; 3]] {
+            let mut back = vec![0.0; straight.len()];
+            add_flipped(&mut back, &pick(&gather(&voxels, padded, window, flip, 1)), cells, flip, 1.0);
+            assert_eq!(back, straight, "{flip:?}");
+        }
+    }
+
+    #[test]
+    fn the_weight_is_largest_in_the_middle_and_never_zero() {
+        let weights = gaussian_weights([4, 6, 8]);
+        assert_eq!(weights.len(), 192);
+        assert!(weights.iter().all(|w| *w >= 1e-3 && *w <= 1.0));
+        assert!(weights[(6 + 2) * 8 + 3] > weights[0]);
+    }
+}

@@ -1,0 +1,16 @@
+//! From a model and a tomogram to picks: sliding-window heatmaps, peaks, thresholds.
+
+mod heatmap;
+mod peaks;
+mod picker;
+mod windows;
+
+pub(crate) use heatmap::{mean_of_views, predict_window};
+pub use heatmap::{Heatmaps, PredictOptions, predict};
+pub use peaks::{FLOOR, Peak, find_peaks};
+pub(crate) use picker::view_of;
+pub use picker::{PickError, Picked, Picker, supervised_thresholds};
+pub use windows::{Tiling, tile};
+
+#[cfg(test)]
+mod tests;

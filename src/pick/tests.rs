@@ -1,0 +1,63 @@
+//! Whole-volume prediction: windows must not show.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use burn::tensor::Device;
+
+use super::*;
+use crate::geometry::VoxelBox;
+use crate::model::NetworkConfig;
+use crate::volume::{MemoryVolume, NormalisedVolume};
+
+fn volume(shape: [usize; 3], value: impl Fn(usize) -> f32) -> NormalisedVolume {
+    let data = (0..shape.iter().product()).map(value).collect();
+    NormalisedVolume::new(Arc::new(MemoryVolume::new(data, shape, 10.0).unwrap())).unwrap()
+}
+
+fn network() -> (NetworkConfig, Device) {
+    (NetworkConfig { classes: 2, widths: vec![4, 8], blocks: vec![1, 1] }, Device::flex())
+}
+
+#[test]
+fn every_cell_is_computed_whatever_the_size() {
+    let (config, device) = network();
+    let network = config.init(1, &device);
+    for shape in [[9, 17, 33], [16, 16, 16], [5, 40, 6]] {
+        let volume = volume(shape, |i| ((i * 7919) % 1013) as f32);
+        let mut shares = Vec::new();
+        let options = PredictOptions { window: 16, ..PredictOptions::default() };
+        let heatmaps = predict(&network, &config, &device, &volume, &options, |share| {
+            shares.push(share);
+            ControlFlow::Continue(())
+        })
+        .unwrap()
+        .unwrap();
+        assert_eq!(heatmaps.cells, shape.map(|n| n.div_ceil(2)));
+        assert!(heatmaps.classes.iter().flatten().all(|v| v.is_finite()));
+        assert!(heatmaps.classes.iter().flatten().all(|v| *v != 0.0), "a cell was left out");
+        assert_eq!(shares.last(), Some(&1.0));
+        assert!(shares.windows(2).all(|w| w[0] < w[1]));
+    }
+}
+
+#[test]
+fn a_region_a_blank_volume_and_an_end_on_request() {
+    let (config, device) = network();
+    let network = config.init(1, &device);
+    let go_on = |_| ControlFlow::Continue(());
+    let textured = volume([16, 16, 64], |i| ((i * 7919) % 1013) as f32);
+    let region = Some(VoxelBox::new([0, 0, 40], [16, 16, 56]));
+    let options = PredictOptions { window: 16, region, ..PredictOptions::default() };
+    let part = predict(&network, &config, &device, &textured, &options, go_on).unwrap().unwrap();
+    let row = &part.classes[0][..32];
+    assert!(row[..20].iter().chain(&row[28..]).all(|v| *v == 0.0) && row[20..28].iter().all(|v| *v != 0.0));
+
+    let blank = volume([16; 3], |_| 3.0);
+    let options = PredictOptions::default();
+    let nothing = predict(&network, &config, &device, &blank, &options, go_on).unwrap().unwrap();
+    assert!(nothing.classes.iter().flatten().all(|v| *v == 0.0));
+
+    let ended = predict(&network, &config, &device, &textured, &options, |_| ControlFlow::Break(())).unwrap();
+    assert!(ended.is_none());
+}

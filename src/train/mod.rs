@@ -1,0 +1,25 @@
+//! Training: a session on its own thread, commands in, events out.
+//!
+//! [`Session`] is the handle that a front end holds; [`protocol`](Command) says what goes over it. Behind it the worker drives a
+//! [`Trainer`], which draws crops ([`data`](TrainingData)), augments them and steps the optimiser.
+
+mod augment;
+mod cotrain;
+mod data;
+mod live;
+mod protocol;
+mod schedule;
+mod session;
+mod trainer;
+mod worker;
+
+pub use data::{DataError, PreparedTomogram, TrainingData};
+pub use protocol::{
+    Command, DeviceChoice, Event, Heatmap, LiveView, Pick, PickSet, Preset, Progress, TrainConfig, TrainingSet,
+    TrainingTomogram,
+};
+pub use session::{Service, Session, SessionEnds, SessionError};
+pub use trainer::{StepLoss, TrainError, Trainer};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+//! Training as a front end sees it: a session on volumes with known particles.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::geometry::{VoxelBox, distance};
+use crate::labels::{Class, ClassId, ItemId, Point, PointKind, Region, TomogramId, TomogramLabels};
+use crate::pick::PredictOptions;
+use crate::volume::{Level, MemoryVolume, VolumeError, VolumeInfo, VolumeSource};
+
+/// Radius of the test particles in voxels of 10 A.
+const RADIUS: f64 = 5.0;
+
+fn classes() -> Vec<Class> {
+    vec![Class { id: ClassId(7), name: "ball".to_owned(), radius_angstrom: 10.0 * RADIUS, colour: [230, 159, 0] }]
+}
+
+/// Dark Gaussian balls at random places, to fractions of a voxel, that do not touch; without noise.
+fn balls(shape: [usize; 3], seed: u64) -> (Vec<f32>, Vec<[f64; 3]>) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut centres: Vec<[f64; 3]> = Vec::new();
+    for _ in 0..400 {
+        let p = shape.map(|n| random.random_range(RADIUS..n as f64 - 1.0 - RADIUS));
+        if centres.iter().all(|c| distance(*c, p) > 2.2 * RADIUS) {
+            centres.push(p);
+        }
+    }
+    let mut volume = vec![0.0; shape.iter().product()];
+    for z in 0..shape[0] {
+        for y in 0..shape[1] {
+            for x in 0..shape[2] {
+                let p = [z as f64, y as f64, x as f64];
+                let sum: f64 = centres.iter().map(|c| (-distance(*c, p).powi(2) / (2.0 * 3.0f64.powi(2))).exp()).sum();
+                volume[(z * shape[1] + y) * shape[2] + x] = -sum as f32;
+            }
+        }
+    }
+    (volume, centres)
+}
+
+fn tomogram(id: u32, source: Arc<dyn VolumeSource>, spacing: f64, centres: &[[f64; 3]], complete: bool) -> TrainingTomogram {
+    let shape = source.info().shape;
+    let mut labels = TomogramLabels::default();
+    for (i, position) in centres.iter().enumerate() {
+        let id = ItemId(i as u64);
+        labels.points.insert(id, Point { id, position: *position, kind: PointKind::Particle(ClassId(7)) });
+    }
+    if complete {
+        let id = ItemId(1_000_000);
+        labels.regions.insert(id, Region { id, voxels: VoxelBox::whole(shape) });
+    }
+    TrainingTomogram { id: TomogramId(id), name: format!("tomogram {id}"), source, spacing_angstrom: spacing, labels }
+}
+
+fn ball_tomogram(id: u32, shape: [usize; 3], seed: u64) -> (TrainingTomogram, Vec<[f64; 3]>) {
+    let (volume, centres) = balls(shape, seed);
+    let source = Arc::new(MemoryVolume::new(volume, shape, 10.0).unwrap());
+    (tomogram(id, source, 10.0, &centres, true), centres)
+}
+
+fn config(steps: usize) -> TrainConfig {
+    TrainConfig { steps, crop: 32, batch: 1, device: DeviceChoice::Cpu, ..TrainConfig::default() }
+}
+
+fn set(tomogram: TrainingTomogram) -> TrainingSet {
+    TrainingSet { classes: classes(), tomograms: vec![tomogram] }
+}
+
+#[test]
+fn noise_free_positions_are_right_to_half_a_voxel_for_even_and_odd_sizes() {
+    let (labelled, _) = ball_tomogram(1, [40, 56, 56], 1);
+    let mut trainer = Trainer::new(config(160), &set(labelled)).unwrap();
+    let losses: Vec<f32> = (0..160).map(|_| trainer.step().unwrap().supervised).collect();
+    let mean = |losses: &[f32]| losses.iter().sum::<f32>() / losses.len() as f32;
+    assert!(mean(&losses[130..]) < 0.3 * mean(&losses[..10]), "{losses:?}");
+    assert!(trainer.choose_thresholds(|_| ControlFlow::Continue(())).unwrap());
+
+    for (shape, spacing, flips) in [([40, 56, 56], 10.0, false), ([41, 57, 55], 10.0, true), ([40, 56, 56], 12.5, false)] {
+        // A tomogram at another spacing shows the same particles at another size, and is rescaled.
+        let (volume, centres) = balls(shape, 2);
+        let mut truth = centres;
+        let mut source: Arc<dyn VolumeSource> = Arc::new(MemoryVolume::new(volume, shape, 10.0).unwrap());
+        if spacing != 10.0 {
+            source = Arc::new(crate::volume::ResampledVolume::new(source, 10.0, spacing).unwrap());
+            truth.iter_mut().flatten().for_each(|v| *v *= 10.0 / spacing);
+        }
+        let test = tomogram(2, source, spacing, &[], false);
+        let options = PredictOptions { window: 48, flips, ..PredictOptions::default() };
+        let picked = trainer.picker().pick(&test, &options, |_| ControlFlow::Continue(())).unwrap().unwrap();
+        let threshold = picked.picks.thresholds[0];
+        let found: Vec<_> = picked.picks.picks.iter().filter(|pick| pick.score >= threshold).collect();
+        assert_eq!(found.len(), truth.len(), "{shape:?} at {spacing} A: threshold {threshold}");
+        let errors: Vec<f64> = truth
+            .iter()
+            .map(|t| found.iter().map(|pick| distance(pick.position, *t)).fold(f64::MAX, f64::min))
+            .collect();
+        let worst = errors.iter().fold(0.0f64, |a, b| a.max(*b));
+        let rms = (errors.iter().map(|e| e * e).sum::<f64>() / errors.len() as f64).sqrt();
+        println!("{shape:?} at {spacing} A, flips {flips}: {} found, rms {rms:.3}, worst {worst:.3} voxels", found.len());
+        assert!(rms < 0.5, "{shape:?} at {spacing} A: rms {rms}, worst {worst}");
+        // No drift to one side, which a half-cell mistake would cause.
+        for axis in 0..3 {
+            let bias: f64 = truth
+                .iter()
+                .filter_map(|t| {
+                    let nearest = found.iter().min_by(|a, b| distance(a.position, *t).total_cmp(&distance(b.position, *t)))?;
+                    Some(nearest.position[axis] - t[axis])
+                })
+                .sum::<f64>()
+                / truth.len() as f64;
+            assert!(bias.abs() < 0.25, "{shape:?} at {spacing} A: bias {bias} along axis {axis}");
+        }
+        assert!(picked.picks.picks.windows(2).all(|w| w[0].score >= w[1].score));
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let (labelled, _) = ball_tomogram(1, [32, 40, 40], 3);
+    let run = |seed| {
+        let mut trainer = Trainer::new(TrainConfig { seed, ..config(3) }, &set(labelled.clone())).unwrap();
+        [(); 3].map(|()| trainer.step().unwrap())
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+}
+
+#[test]
+fn a_volume_thinner_than_the_crop_trains() {
+    let (labelled, _) = ball_tomogram(1, [20, 24, 40], 4);
+    let mut trainer = Trainer::new(config(2), &set(labelled)).unwrap();
+    assert!(trainer.step().unwrap().supervised.is_finite());
+    assert!(trainer.choose_thresholds(|_| ControlFlow::Continue(())).unwrap());
+}
+
+#[test]
+fn co_training_needs_something_unlabelled_and_reports_both_losses() {
+    let (labelled, _) = ball_tomogram(1, [32, 40, 40], 8);
+    let (mut other, _) = ball_tomogram(2, [32, 40, 40], 9);
+    other.labels = TomogramLabels::default();
+    let config = TrainConfig { cotrain_steps: 2, ..config(1) };
+    let alone = Trainer::new(config.clone(), &set(labelled.clone())).unwrap();
+    assert_eq!(alone.steps_planned(), 1, "a complete tomogram alone leaves nothing to co-train on");
+    let both = TrainingSet { classes: classes(), tomograms: vec![labelled.clone(), other] };
+    let mut trainer = Trainer::new(config.clone(), &both).unwrap();
+    assert_eq!(trainer.steps_planned(), 3);
+    let losses = [(); 3].map(|()| trainer.step().unwrap());
+    assert_eq!(losses[0].consistency, None);
+    assert!(losses[1..].iter().all(|loss| loss.consistency.is_some_and(|l| l.is_finite() && l > 0.0)), "{losses:?}");
+    // The unlabelled rest of a labelled tomogram serves as well.
+    let mut partly = labelled;
+    partly.labels.regions.clear();
+    assert_eq!(Trainer::new(config, &set(partly)).unwrap().steps_planned(), 3);
+}
+
+#[test]
+fn what_cannot_be_trained_on_is_said_with_its_remedy() {
+    let (labelled, _) = ball_tomogram(1, [32, 32, 32], 5);
+    let message = |config: TrainConfig, set: &TrainingSet| Trainer::new(config, set).err().expect("refused").to_string();
+    assert!(message(config(1), &TrainingSet::default()).contains("no class"));
+    let mut empty = labelled.clone();
+    empty.labels = TomogramLabels::default();
+    assert!(message(config(1), &set(empty)).contains("click at least a few particles"));
+    let unknown = TrainingTomogram { spacing_angstrom: f64::NAN, ..labelled.clone() };
+    assert!(message(config(1), &set(unknown)).contains("spacing of tomogram 1 is unknown"));
+    assert!(message(TrainConfig { crop: 30, ..config(1) }, &set(labelled.clone())).contains("multiple of 8"));
+    assert!(message(TrainConfig { steps: 0, ..config(1) }, &set(labelled)).contains("at least 1"));
+}
+
+fn until(session: &Session, what: &str, mut accept: impl FnMut(&Event) -> bool) -> Event {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let mut seen = Vec::new();
+    while Instant::now() < deadline {
+        if let Some(event) = session.wait_event(Duration::from_secs(5)).expect("the thread lives") {
+            if accept(&event) {
+                return event;
+            }
+            seen.push(event);
+        }
+    }
+    panic!("{what} did not come; seen: {seen:?}");
+}
+
+#[test]
+fn a_session_trains_pauses_takes_new_labels_stops_saves_and_picks() {
+    let (labelled, centres) = ball_tomogram(1, [32, 40, 40], 6);
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("ball.model");
+    let session = Session::start(|| {}).unwrap();
+    session.send(Command::Focus { tomogram: TomogramId(1), position: [16, 20, 20] }).unwrap();
+    let config = TrainConfig { live_view_secs: Some(0.0), ..config(10_000) };
+    session.send(Command::Train { config, set: set(labelled.clone()) }).unwrap();
+    until(&session, "start", |event| matches!(event, Event::Started { device, .. } if device.starts_with("CPU")));
+    until(&session, "three steps", |event| matches!(event, Event::Progress(progress) if progress.step == 3));
+    until(&session, "a live view", |event| matches!(event, Event::LiveView));
+    let view = session.take_live_view().expect("there");
+    assert_eq!(view.heatmap.tomogram, TomogramId(1));
+    assert_eq!(view.heatmap.channels[0].len(), 16 * 20 * 20);
+
+    session.send(Command::Pause).unwrap();
+    until(&session, "the pause", |event| matches!(event, Event::Paused));
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!session.events().any(|event| matches!(event, Event::Progress(_))), "paused means paused");
+
+    let mut fewer = labelled.clone();
+    fewer.labels.points.retain(|id, _| id.0 > 0);
+    session.send(Command::UpdateSet(set(fewer))).unwrap();
+    let mut none = labelled.clone();
+    none.labels = TomogramLabels::default();
+    session.send(Command::UpdateSet(set(none))).unwrap();
+    until(&session, "the note", |event| matches!(event, Event::Note(text) if text.contains("former labels")));
+    session.send(Command::Resume).unwrap();
+    until(&session, "progress after the pause", |event| matches!(event, Event::Progress(_)));
+
+    session.send(Command::Stop).unwrap();
+    let end = until(&session, "the end", |event| matches!(event, Event::Finished { .. }));
+    assert!(matches!(end, Event::Finished { stopped: true, .. }));
+    session.send(Command::SaveModel(model.clone())).unwrap();
+    until(&session, "the file", |event| matches!(event, Event::ModelSaved(path) if *path == model));
+
+    session.send(Command::LoadModel { path: model, device: DeviceChoice::Cpu }).unwrap();
+    let loaded = until(&session, "the model", |event| matches!(event, Event::ModelLoaded { .. }));
+    assert!(matches!(loaded, Event::ModelLoaded { classes, spacing_angstrom, .. } if classes == self::classes() && spacing_angstrom == 10.0));
+    session.send(Command::Pick { tomograms: vec![labelled], flips: false }).unwrap();
+    let picked = until(&session, "the picks", |event| matches!(event, Event::Picked(_)));
+    assert!(matches!(picked, Event::Picked(set) if set.tomogram == TomogramId(1) && set.picks.len() <= 50 * centres.len()));
+}
+
+#[test]
+fn without_a_model_picking_and_saving_fail_with_the_remedy() {
+    let session = Session::start(|| {}).unwrap();
+    session.send(Command::SaveModel("x.model".into())).unwrap();
+    until(&session, "the refusal", |event| matches!(event, Event::Failed(text) if text.contains("train one or load one")));
+    session.send(Command::Pick { tomograms: vec![], flips: false }).unwrap();
+    until(&session, "the refusal", |event| matches!(event, Event::Failed(text) if text.contains("train one or load one")));
+    session.send(Command::LoadModel { path: "/nowhere.model".into(), device: DeviceChoice::Cpu }).unwrap();
+    until(&session, "the refusal", |event| matches!(event, Event::Failed(text) if text.contains("/nowhere.model")));
+}
+
+/// A volume whose disk goes away, or whose reader has a fault.
+struct Treacherous {
+    inner: MemoryVolume,
+    gone: Arc<AtomicBool>,
+    panics: bool,
+}
+
+impl VolumeSource for Treacherous {
+    fn info(&self) -> &VolumeInfo {
+        self.inner.info()
+    }
+    fn levels(&self) -> &[Level] {
+        self.inner.levels()
+    }
+    fn read_region(&self, level: usize, region: VoxelBox, out: &mut [f32]) -> Result<(), VolumeError> {
+        if self.gone.load(Ordering::Relaxed) {
+            assert!(!self.panics, "the reader has a fault");
+            // Any refusal will do: a region outside the volume is one.
+            return self.inner.read_region(99, region, out);
+        }
+        self.inner.read_region(level, region, out)
+    }
+}
+
+#[test]
+fn a_volume_that_fails_during_training_ends_the_run_and_not_the_session() {
+    for panics in [false, true] {
+        let (volume, centres) = balls([32, 32, 32], 7);
+        let gone = Arc::new(AtomicBool::new(false));
+        let inner = MemoryVolume::new(volume, [32, 32, 32], 10.0).unwrap();
+        let source = Arc::new(Treacherous { inner, gone: gone.clone(), panics });
+        let labelled = tomogram(1, source, 10.0, &centres, true);
+        let session = Session::start(|| {}).unwrap();
+        session.send(Command::Train { config: config(10_000), set: set(labelled.clone()) }).unwrap();
+        until(&session, "a step", |event| matches!(event, Event::Progress(_)));
+        gone.store(true, Ordering::Relaxed);
+        until(&session, "the failure", |event| matches!(event, Event::Failed(text) if !panics || text.contains("Labels are safe")));
+        gone.store(false, Ordering::Relaxed);
+        session.send(Command::Train { config: config(2), set: set(labelled) }).unwrap();
+        until(&session, "the second run", |event| matches!(event, Event::Finished { stopped: false, steps: 2, .. }));
+    }
+}

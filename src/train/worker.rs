@@ -1,0 +1,285 @@
+//! What runs on the training thread: it owns the model, the optimiser and every tensor.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use super::live::Live;
+use super::protocol::{
+    Command, DeviceChoice, Event, LiveView, Progress, TrainConfig, TrainingSet, TrainingTomogram,
+};
+use super::session::{Service, SessionEnds};
+use super::trainer::{StepLoss, TrainError, Trainer};
+use crate::labels::TomogramId;
+use crate::model::{Checkpoint, Selected, select};
+use crate::pick::{Picker, PredictOptions, view_of};
+
+/// Steps over which speed is averaged.
+const SPEED_WINDOW: usize = 20;
+
+/// The real service of a session.
+#[derive(Default)]
+pub struct Worker {
+    model: Option<(Checkpoint, Selected)>,
+    focus: Option<(TomogramId, [usize; 3])>,
+    /// Commands that arrived during a run and belong after it.
+    postponed: VecDeque<Command>,
+}
+
+/// What the commands that came in between two steps ask of a run.
+enum Outcome {
+    GoOn,
+    Stop,
+    /// The front end is gone: end without further work.
+    Abandon,
+}
+
+impl Service for Worker {
+    fn handle(&mut self, command: Command, ends: &SessionEnds) -> anyhow::Result<()> {
+        let result = self.handle_one(command, ends);
+        if result.is_err() {
+            self.postponed.clear();
+        }
+        result?;
+        while let Some(next) = self.postponed.pop_front() {
+            self.handle_one(next, ends)?;
+        }
+        Ok(())
+    }
+}
+
+impl Worker {
+    fn handle_one(&mut self, command: Command, ends: &SessionEnds) -> anyhow::Result<()> {
+        match command {
+            Command::Train { config, set } => self.train(config, set, ends),
+            Command::Pick { tomograms, flips } => self.pick(&tomograms, flips, ends),
+            Command::LoadModel { path, device } => self.load(&path, device, ends),
+            Command::SaveModel(path) => {
+                let (checkpoint, _) = self.model.as_ref().context("there is no model yet; train one or load one first")?;
+                checkpoint.save(&path)?;
+                ends.emit(Event::ModelSaved(path));
+                Ok(())
+            }
+            Command::Focus { tomogram, position } => {
+                self.focus = Some((tomogram, position));
+                Ok(())
+            }
+            // Without a run there is nothing to pause, to end or to hand new labels to.
+            Command::UpdateSet(_) | Command::Pause | Command::Resume | Command::Stop => Ok(()),
+        }
+    }
+
+    fn load(&mut self, path: &Path, choice: DeviceChoice, ends: &SessionEnds) -> anyhow::Result<()> {
+        let device = select(choice)?;
+        let checkpoint = Checkpoint::load(path, &device.device)?;
+        ends.emit(Event::ModelLoaded {
+            path: path.to_owned(),
+            classes: checkpoint.metadata.classes.clone(),
+            spacing_angstrom: checkpoint.metadata.spacing_angstrom,
+        });
+        self.model = Some((checkpoint, device));
+        Ok(())
+    }
+
+    fn pick(&mut self, tomograms: &[TrainingTomogram], flips: bool, ends: &SessionEnds) -> anyhow::Result<()> {
+        let (checkpoint, device) = self.model.as_ref().context("there is no model yet; train one or load one first")?;
+        let picker =
+            Picker { metadata: &checkpoint.metadata, network: &checkpoint.network, device: &device.device };
+        let mut postponed = VecDeque::new();
+        let mut stopped = false;
+        for tomogram in tomograms {
+            let options = PredictOptions { flips, ..PredictOptions::default() };
+            let picked = picker.pick(tomogram, &options, |fraction| {
+                ends.emit(Event::Picking { tomogram: tomogram.id, fraction });
+                loop {
+                    match ends.poll_command() {
+                        Ok(Some(Command::Stop)) => stopped = true,
+                        Ok(Some(other)) => postponed.push_back(other),
+                        Ok(None) => break,
+                        Err(_) => {
+                            stopped = true;
+                            break;
+                        }
+                    }
+                }
+                if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+            let Some(picked) = picked else { break };
+            let heatmap = view_of(tomogram.id, picked.scale, &picked.heatmaps, checkpoint.metadata.steps);
+            let (heatmap, picks) = (Arc::new(heatmap), Arc::new(picked.picks));
+            ends.publish(LiveView { heatmap, picks: picks.clone() });
+            ends.emit(Event::Picked(picks));
+        }
+        self.postponed.extend(postponed);
+        Ok(())
+    }
+
+    fn train(&mut self, config: TrainConfig, set: TrainingSet, ends: &SessionEnds) -> anyhow::Result<()> {
+        let mut trainer = Trainer::new(config, &set)?;
+        let mut tomograms = set.tomograms;
+        ends.emit(Event::Started { device: trainer.device().name.clone(), parameters: trainer.parameters() });
+        trainer.data().notes().into_iter().for_each(|note| ends.emit(Event::Note(note)));
+        let mut run = Run { live: None, failed_focus: None, elapsed: Duration::ZERO, recent: VecDeque::new() };
+        let mut outcome = Outcome::GoOn;
+        while trainer.steps_done() < trainer.steps_planned() {
+            let start = Instant::now();
+            let loss = trainer.step()?;
+            let spent = start.elapsed();
+            run.note_step(spent);
+            ends.emit(Event::Progress(run.progress(&trainer, loss)));
+            self.refresh_live(&trainer, &tomograms, &mut run, spent, ends);
+            outcome = self.take_commands(&mut trainer, &mut tomograms, ends)?;
+            if !matches!(outcome, Outcome::GoOn) {
+                break;
+            }
+        }
+        if matches!(outcome, Outcome::Abandon) {
+            return Ok(());
+        }
+        let stopped = matches!(outcome, Outcome::Stop);
+        // The model is usable with its former thresholds should choosing them fail.
+        let chosen = trainer.choose_thresholds(|_| ControlFlow::Continue(()));
+        self.model = Some((trainer.checkpoint(), trainer.device().clone()));
+        if let Some(live) = &mut run.live {
+            ends.publish(live.publish(&trainer.picker()));
+        }
+        chosen.context("the thresholds could not be chosen; they stay at 0.5")?;
+        ends.emit(Event::Finished { steps: trainer.steps_done(), stopped, elapsed: run.elapsed });
+        Ok(())
+    }
+
+    /// Handles what has arrived since the last step; waits while paused.
+    fn take_commands(
+        &mut self,
+        trainer: &mut Trainer,
+        tomograms: &mut Vec<TrainingTomogram>,
+        ends: &SessionEnds,
+    ) -> anyhow::Result<Outcome> {
+        let mut paused = false;
+        loop {
+            let command = if paused {
+                match ends.wait_command() {
+                    Some(command) => command,
+                    None => return Ok(Outcome::Abandon),
+                }
+            } else {
+                match ends.poll_command() {
+                    Ok(Some(command)) => command,
+                    Ok(None) => return Ok(Outcome::GoOn),
+                    Err(_) => return Ok(Outcome::Abandon),
+                }
+            };
+            match command {
+                Command::Pause => {
+                    if !paused {
+                        ends.emit(Event::Paused);
+                    }
+                    paused = true;
+                }
+                Command::Resume => {
+                    if paused {
+                        ends.emit(Event::Resumed);
+                    }
+                    paused = false;
+                }
+                Command::Stop => return Ok(Outcome::Stop),
+                Command::UpdateSet(set) => match trainer.update(&set) {
+                    Ok(()) => *tomograms = set.tomograms,
+                    Err(error @ TrainError::ClassesChanged) => return Err(error.into()),
+                    // Labels that do not serve for now, such as none at all after an undo: go on with the former ones.
+                    Err(error) => ends.emit(Event::Note(format!("training goes on with the former labels: {error}"))),
+                },
+                Command::Focus { tomogram, position } => self.focus = Some((tomogram, position)),
+                Command::SaveModel(path) => match trainer.checkpoint().save(&path) {
+                    Ok(()) => ends.emit(Event::ModelSaved(path)),
+                    Err(error) => ends.emit(Event::Note(error.to_string())),
+                },
+                restart @ (Command::Train { .. } | Command::LoadModel { .. }) => {
+                    self.postponed.push_front(restart);
+                    return Ok(Outcome::Stop);
+                }
+                later @ Command::Pick { .. } => self.postponed.push_back(later),
+            }
+        }
+    }
+
+    fn refresh_live(
+        &self,
+        trainer: &Trainer,
+        tomograms: &[TrainingTomogram],
+        run: &mut Run,
+        spent: Duration,
+        ends: &SessionEnds,
+    ) {
+        let (Some(interval_secs), Some((id, position))) = (trainer.config().live_view_secs, self.focus) else { return };
+        let picker = trainer.picker();
+        if run.live.as_ref().is_none_or(|live| live.tomogram() != id) {
+            run.live = None;
+            if run.failed_focus == Some(id) {
+                return;
+            }
+            let Some(tomogram) = tomograms.iter().find(|tomogram| tomogram.id == id) else { return };
+            match Live::new(tomogram, &picker, trainer.config().crop, position) {
+                Ok(live) => run.live = Some(live),
+                Err(error) => {
+                    run.failed_focus = Some(id);
+                    ends.emit(Event::Note(format!("no live view of {}: {error}", tomogram.name)));
+                }
+            }
+        }
+        if let Some(live) = &mut run.live {
+            live.set_focus(position);
+            let interval = Duration::try_from_secs_f64(interval_secs).unwrap_or(Duration::from_secs(1));
+            match live.refresh(&picker, spent, interval) {
+                Ok(Some(view)) => ends.publish(view),
+                Ok(None) => {}
+                Err(error) => {
+                    run.failed_focus = Some(id);
+                    run.live = None;
+                    ends.emit(Event::Note(format!("the live view stopped: {error}")));
+                }
+            }
+        }
+    }
+}
+
+/// What a run keeps besides the trainer.
+struct Run {
+    live: Option<Live>,
+    failed_focus: Option<TomogramId>,
+    elapsed: Duration,
+    recent: VecDeque<Instant>,
+}
+
+impl Run {
+    fn note_step(&mut self, spent: Duration) {
+        self.elapsed += spent;
+        self.recent.push_back(Instant::now());
+        if self.recent.len() > SPEED_WINDOW + 1 {
+            self.recent.pop_front();
+        }
+    }
+
+    fn progress(&self, trainer: &Trainer, loss: StepLoss) -> Progress {
+        let (step, steps) = (trainer.steps_done(), trainer.steps_planned());
+        let seconds = match (self.recent.front(), self.recent.back()) {
+            (Some(first), Some(last)) if self.recent.len() > 1 => {
+                last.duration_since(*first).as_secs_f64() / (self.recent.len() - 1) as f64
+            }
+            _ => self.elapsed.as_secs_f64() / step.max(1) as f64,
+        };
+        let remaining = Duration::try_from_secs_f64(seconds * (steps - step.min(steps)) as f64).unwrap_or(Duration::MAX);
+        Progress {
+            step,
+            steps,
+            loss: loss.supervised,
+            consistency_loss: loss.consistency,
+            steps_per_second: (1.0 / seconds.max(1e-9)) as f32,
+            remaining,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The key map. `panels::help` shows it to the user.
+
+use egui::{Context, Key, Modifiers};
+
+use super::panels::training::main_action;
+use super::state::{Action, UiState};
+use crate::labels::PointKind;
+use crate::render::Plane;
+
+const NUMBERS: [Key; 9] = [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6, Key::Num7, Key::Num8, Key::Num9];
+
+/// Acts on the keys pressed since the last frame. While text is being typed, keys are text.
+pub fn keys(ctx: &Context, state: &mut UiState) {
+    commands(ctx, state);
+    if ctx.text_edit_focused() {
+        return;
+    }
+    let pressed = |key| ctx.input_mut(|input| input.consume_key(Modifiers::NONE, key));
+    views(ctx, state);
+    for (index, key) in NUMBERS.into_iter().enumerate() {
+        if pressed(key) {
+            match state.document.annotations().classes.get(index) {
+                Some(class) => state.kind = Some(PointKind::Particle(class.id)),
+                None => state.toasts.add(format!("There is no class {}", index + 1)),
+            }
+        }
+    }
+    if pressed(Key::N) {
+        state.kind = Some(PointKind::Negative);
+    }
+    if pressed(Key::Delete) {
+        let plane = state.hover.map_or(Plane::Xy, |hover| hover.plane);
+        let at = state.hover.map_or(state.crosshair.map(|n| n as f64), |hover| hover.index);
+        let scale = state.panes[plane.index()].view.map_or(1.0, |view| view.points_per_voxel);
+        if let Some((tomogram, _)) = state.open_volume() {
+            let distance = state.grab_distance(tomogram, scale);
+            state.remove_nearest(at, distance);
+        }
+    }
+    if pressed(Key::OpenBracket) {
+        state.step_tomogram(-1);
+    }
+    if pressed(Key::CloseBracket) {
+        state.step_tomogram(1);
+    }
+    if pressed(Key::T) {
+        match main_action(state).1 {
+            Some(action) => state.request(action),
+            None => state.toasts.add("Training cannot start yet: see what is missing under Training"),
+        }
+    }
+    // Enter and space also press the button that has the keyboard's focus.
+    let free = ctx.memory(|memory| memory.focused().is_none());
+    if pressed(Key::K) {
+        state.review_step(true);
+    }
+    if pressed(Key::J) {
+        state.review_step(false);
+    }
+    if free && state.picks.reviewed.is_some() {
+        if pressed(Key::Enter) {
+            state.review_decide(true);
+        }
+        if pressed(Key::Backspace) {
+            state.review_decide(false);
+        }
+    }
+    let help = ctx.input(|input| {
+        input.key_pressed(Key::Questionmark)
+            || input.key_pressed(Key::F1)
+            || (input.modifiers.shift && input.key_pressed(Key::Slash))
+    });
+    if help {
+        state.forms.help = !state.forms.help;
+    }
+}
+
+/// What works while text is being typed too.
+fn commands(ctx: &Context, state: &mut UiState) {
+    let pressed = |modifiers, key| ctx.input_mut(|input| input.consume_key(modifiers, key));
+    let typing = ctx.text_edit_focused();
+    let shifted = Modifiers::COMMAND | Modifiers::SHIFT;
+    if !typing {
+        // The more specific combination comes first: egui takes ctrl+shift+Z for ctrl+Z as well.
+        if pressed(shifted, Key::Z) || pressed(Modifiers::COMMAND, Key::Y) {
+            state.request(Action::Redo);
+        }
+        if pressed(Modifiers::COMMAND, Key::Z) {
+            state.request(Action::Undo);
+        }
+    }
+    for (key, action) in [(Key::S, Action::Save), (Key::O, Action::OpenDialog), (Key::Q, Action::Quit)] {
+        if pressed(Modifiers::COMMAND, key) {
+            state.request(action);
+        }
+    }
+    if pressed(Modifiers::COMMAND, Key::E) {
+        state.forms.export = true;
+    }
+}
+
+fn views(ctx: &Context, state: &mut UiState) {
+    let pressed = |modifiers, key| ctx.input_mut(|input| input.consume_key(modifiers, key));
+    let plane = state.hover.map_or(Plane::Xy, |hover| hover.plane);
+    // A slider that has the keyboard's focus needs the arrows for itself.
+    let free = ctx.memory(|memory| memory.focused().is_none());
+    for (key, step, always) in
+        [(Key::PageUp, 1, true), (Key::PageDown, -1, true), (Key::ArrowUp, 1, false), (Key::ArrowDown, -1, false)]
+    {
+        if !(always || free) {
+            continue;
+        }
+        if pressed(Modifiers::SHIFT, key) {
+            state.step_slice(plane, 10 * step);
+        }
+        if pressed(Modifiers::NONE, key) {
+            state.step_slice(plane, step);
+        }
+    }
+    if pressed(Modifiers::NONE, Key::Home) {
+        state.panes.iter_mut().for_each(|pane| pane.view = None);
+    }
+    if pressed(Modifiers::NONE, Key::A) {
+        state.auto_contrast();
+    }
+    if pressed(Modifiers::NONE, Key::I) {
+        state.display.invert = !state.display.invert;
+    }
+    if pressed(Modifiers::NONE, Key::H) {
+        state.display.heatmap = !state.display.heatmap;
+    }
+    if pressed(Modifiers::NONE, Key::P) {
+        state.display.picks = !state.display.picks;
+    }
+    if pressed(Modifiers::NONE, Key::L) {
+        state.display.labels = !state.display.labels;
+    }
+    if pressed(Modifiers::NONE, Key::Minus) {
+        state.change_slab(false);
+    }
+    if pressed(Modifiers::NONE, Key::Plus) || pressed(Modifiers::SHIFT, Key::Plus) || pressed(Modifiers::NONE, Key::Equals) {
+        state.change_slab(true);
+    }
+}

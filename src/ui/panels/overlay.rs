@@ -1,0 +1,272 @@
+//! What is drawn on top of a slice: markers, complete regions, the crosshair, a scale bar.
+
+use egui::{Align2, Color32, FontId, Pos2, Rect, Shape, Stroke, StrokeKind, pos2, vec2};
+
+use crate::geometry::VoxelBox;
+use crate::labels::{PointKind, TomogramId, cue};
+use crate::render::view::AXIS_NAMES;
+use crate::render::{Marker, MarkerStyle, Plane, View, section_radius};
+use crate::ui::picks::project_class;
+use crate::ui::state::{Drag, UiState};
+use crate::ui::theme;
+
+/// Where a pane is and what it shows.
+#[derive(Clone, Copy)]
+pub struct Frame {
+    /// The plane.
+    pub plane: Plane,
+    /// The pane on the screen.
+    pub rect: Rect,
+    /// Where it looks.
+    pub view: View,
+    /// Voxel index of the slice that is shown.
+    pub depth: usize,
+    /// Voxels of the tomogram, `(z, y, x)`.
+    pub shape: [usize; 3],
+    /// Physical pixels per screen point.
+    pub pixels_per_point: f32,
+}
+
+impl Frame {
+    fn screen(&self, index: [f64; 3]) -> Pos2 {
+        self.view.screen_from_image(self.rect, self.plane.image_from_index(index))
+    }
+
+    /// A marker unless it lies out of sight. `radius` in screen points.
+    fn marker(&self, centre: Pos2, radius: f32, width: f32, style: MarkerStyle, colour: [f32; 4]) -> Option<Marker> {
+        if !self.rect.expand(radius + 4.0).contains(centre) {
+            return None;
+        }
+        let offset = centre - self.rect.min;
+        let scale = self.pixels_per_point;
+        Some(Marker {
+            shape: [offset.x * scale, offset.y * scale, radius * scale, width * scale],
+            colour,
+            style: f32::from(style as u8),
+        })
+    }
+
+    /// The section of a sphere of `radius` voxels, or a faint dot within twice the radius beyond it.
+    fn section(&self, index: [f64; 3], radius: f64, (width, style): (f32, MarkerStyle), colour: Color32) -> Option<Marker> {
+        let away = (index[self.plane.depth()] - self.depth as f64).abs();
+        let centre = self.screen(index);
+        match section_radius(radius, away) {
+            Some(section) => {
+                let points = ((section * self.view.points_per_voxel) as f32).max(2.5);
+                self.marker(centre, points, width, style, theme::marker_colour(colour, 1.0))
+            }
+            None => {
+                let fade = 1.0 - (away - radius) / (2.0 * radius);
+                if fade <= 0.0 {
+                    return None;
+                }
+                self.marker(centre, 1.6, 0.0, MarkerStyle::Dot, theme::marker_colour(colour, 0.55 * fade as f32 + 0.1))
+            }
+        }
+    }
+}
+
+/// A class's letter beside a marker: the second cue besides its colour.
+pub struct Cue {
+    at: Pos2,
+    letter: char,
+    colour: Color32,
+}
+
+/// The radius at which "not a particle" is drawn, in voxels: that of the smallest class.
+fn negative_radius(state: &UiState, tomogram: TomogramId) -> f64 {
+    let classes = state.document.annotations().classes.iter();
+    let smallest = classes.map(|class| class.radius_angstrom).fold(f64::INFINITY, f64::min);
+    if smallest.is_finite() { state.radius_voxels(tomogram, smallest) } else { 5.0 }
+}
+
+/// Radius in voxels, colour and letter of a kind of point.
+fn look(state: &UiState, tomogram: TomogramId, kind: PointKind) -> (f64, Color32, Option<char>) {
+    let annotations = state.document.annotations();
+    match kind {
+        PointKind::Negative => (negative_radius(state, tomogram), theme::NEGATIVE, None),
+        PointKind::Particle(id) => annotations.class(id).map_or((5.0, theme::NEGATIVE, None), |class| {
+            let letter = annotations.class_index(id).map(cue);
+            (state.radius_voxels(tomogram, class.radius_angstrom), theme::class_colour(class.colour), letter)
+        }),
+    }
+}
+
+/// The markers of a pane, picks below labels. `cursor` is where a click would add a point, `moved` where a dragged point is.
+pub fn markers(
+    state: &UiState,
+    tomogram: TomogramId,
+    frame: &Frame,
+    cursor: Option<[f64; 3]>,
+    moved: Option<[f64; 3]>,
+) -> (Vec<Marker>, Vec<Cue>) {
+    let mut markers = Vec::new();
+    let mut cues = Vec::new();
+    let annotations = state.document.annotations();
+    if state.display.picks
+        && let Some(set) = state.picks.set(tomogram)
+    {
+        let thresholds: Vec<f32> = (0..set.classes.len()).map(|index| state.picks.threshold(set, index)).collect();
+        let looks: Vec<(f64, Color32)> = set
+            .classes
+            .iter()
+            .map(|class| {
+                let own = project_class(annotations, class).unwrap_or(class);
+                (state.radius_voxels(tomogram, own.radius_angstrom), theme::class_colour(own.colour))
+            })
+            .collect();
+        for (index, pick) in set.picks.iter().enumerate() {
+            let Some(&(radius, colour)) = looks.get(pick.class) else {
+                continue;
+            };
+            if pick.score < thresholds[pick.class] {
+                continue;
+            }
+            markers.extend(frame.section(pick.position, radius, (1.4, MarkerStyle::Dashed), colour));
+            if state.picks.reviewed == Some(index) {
+                markers.extend(frame.section(pick.position, radius * 1.25, (1.6, MarkerStyle::Ring), theme::REVIEWED));
+            }
+        }
+    }
+    if state.display.labels
+        && let Some(labels) = annotations.labels(tomogram)
+    {
+        let dragged = state.panes.iter().find_map(|pane| match pane.drag {
+            Some(Drag::Point(point)) => Some(point.id),
+            _ => None,
+        });
+        for point in labels.points.values() {
+            let position = if dragged == Some(point.id) { moved.unwrap_or(point.position) } else { point.position };
+            let (radius, colour, letter) = look(state, tomogram, point.kind);
+            let style = if point.kind == PointKind::Negative { MarkerStyle::Crossed } else { MarkerStyle::Ring };
+            let Some(marker) = frame.section(position, radius, (1.9, style), colour) else {
+                continue;
+            };
+            markers.push(marker);
+            let section = marker.shape[2] / frame.pixels_per_point;
+            if let Some(letter) = letter
+                && section >= 6.0
+            {
+                let at = frame.screen(position) + vec2(1.0, -1.0) * (section * 0.72 + 5.0);
+                cues.push(Cue { at, letter, colour });
+            }
+        }
+    }
+    if let (Some(position), Some(kind)) = (cursor, state.kind) {
+        let (radius, colour, _) = look(state, tomogram, kind);
+        let style = if kind == PointKind::Negative { MarkerStyle::Crossed } else { MarkerStyle::Ring };
+        let points = ((radius * frame.view.points_per_voxel) as f32).max(2.5);
+        markers.extend(frame.marker(frame.screen(position), points, 1.2, style, theme::marker_colour(colour, 0.45)));
+    }
+    (markers, cues)
+}
+
+/// Text that stays legible on any grey.
+fn text_with_halo(painter: &egui::Painter, at: Pos2, align: Align2, text: &str, font: FontId, colour: Color32) -> Rect {
+    for offset in [vec2(-1.0, 0.0), vec2(1.0, 0.0), vec2(0.0, -1.0), vec2(0.0, 1.0)] {
+        painter.text(at + offset, align, text, font.clone(), theme::HALO);
+    }
+    painter.text(at, align, text, font, colour)
+}
+
+/// Draws the letters.
+pub fn paint_cues(painter: &egui::Painter, cues: &[Cue]) {
+    for Cue { at, letter, colour } in cues {
+        text_with_halo(painter, *at, Align2::CENTER_CENTER, &letter.to_string(), FontId::proportional(11.0), *colour);
+    }
+}
+
+/// Draws complete regions: solid on their slices, dashed and faint on others. `drawn` is one being drawn.
+pub fn paint_regions(painter: &egui::Painter, state: &UiState, tomogram: TomogramId, frame: &Frame, drawn: Option<VoxelBox>) {
+    let regions = state.document.annotations().labels(tomogram).into_iter().flat_map(|labels| labels.regions.values());
+    let boxes = regions.map(|region| (region.voxels, false)).chain(drawn.map(|voxels| (voxels, true)));
+    for (voxels, is_new) in boxes {
+        let (across, down, deep) = (frame.plane.horizontal(), frame.plane.vertical(), frame.plane.depth());
+        let corner = |corner: [usize; 3]| frame.view.screen_from_image(frame.rect, [corner[across] as f64, corner[down] as f64]);
+        let rect = Rect::from_two_pos(corner(voxels.start), corner(voxels.end)).shrink(1.0);
+        let inside = (voxels.start[deep]..voxels.end[deep]).contains(&frame.depth);
+        if inside || is_new {
+            painter.rect_stroke(rect, 0.0, Stroke::new(1.5, theme::REGION), StrokeKind::Inside);
+        } else {
+            let path = [rect.left_top(), rect.right_top(), rect.right_bottom(), rect.left_bottom(), rect.left_top()];
+            let stroke = Stroke::new(1.0, theme::faded(theme::REGION, 0.5));
+            painter.extend(Shape::dashed_line(&path, stroke, 4.0, 4.0));
+        }
+        if inside && !is_new && rect.width() > 70.0 && rect.height() > 24.0 {
+            let at = rect.right_bottom() - vec2(4.0, 3.0);
+            text_with_halo(painter, at, Align2::RIGHT_BOTTOM, "complete", FontId::proportional(11.0), theme::REGION);
+        }
+    }
+}
+
+/// Draws the crosshair, leaving the place itself free.
+pub fn paint_crosshair(painter: &egui::Painter, crosshair: [usize; 3], frame: &Frame) {
+    let centre = frame.screen(crosshair.map(|n| n as f64));
+    let size = frame.plane.image_size(frame.shape).map(|n| n as f64);
+    let low = frame.view.screen_from_image(frame.rect, [0.0; 2]).max(frame.rect.min);
+    let high = frame.view.screen_from_image(frame.rect, size).min(frame.rect.max);
+    let stroke = Stroke::new(1.0, theme::CROSSHAIR);
+    let gap = 14.0;
+    for [from, to] in [
+        [pos2(low.x, centre.y), pos2(centre.x - gap, centre.y)],
+        [pos2(centre.x + gap, centre.y), pos2(high.x, centre.y)],
+        [pos2(centre.x, low.y), pos2(centre.x, centre.y - gap)],
+        [pos2(centre.x, centre.y + gap), pos2(centre.x, high.y)],
+    ] {
+        if from.x <= to.x && from.y <= to.y {
+            painter.line_segment([from, to], stroke);
+        }
+    }
+}
+
+/// Names the plane and its slice, and the slab when there is one.
+pub fn paint_title(painter: &egui::Painter, frame: &Frame, slab: usize) {
+    let axis = frame.plane.depth();
+    let slab = if slab > 1 { format!("   mean of {slab} slices, for the eye only") } else { String::new() };
+    let slices = frame.shape[axis];
+    let text = format!("{}   {} {} / {}{slab}", frame.plane.name(), AXIS_NAMES[axis], frame.depth, slices.saturating_sub(1));
+    let at = frame.rect.left_top() + vec2(8.0, 6.0);
+    text_with_halo(painter, at, Align2::LEFT_TOP, &text, FontId::proportional(12.0), theme::ON_SLICE);
+}
+
+/// A round length that fits, in nanometres, and its length on the screen.
+fn scale_length(points_per_nanometre: f64, longest: f64) -> Option<(f64, f32)> {
+    if !(points_per_nanometre.is_finite() && points_per_nanometre > 0.0) {
+        return None;
+    }
+    let most = longest / points_per_nanometre;
+    let decade = 10f64.powf(most.log10().floor());
+    let length = [5.0, 2.0, 1.0].into_iter().map(|step| step * decade).find(|length| *length <= most)?;
+    Some((length, (length * points_per_nanometre) as f32))
+}
+
+/// Draws a scale bar when the spacing is known.
+pub fn paint_scale(painter: &egui::Painter, frame: &Frame, spacing_angstrom: Option<f64>) {
+    let Some(spacing) = spacing_angstrom else {
+        return;
+    };
+    let longest = f64::from(frame.rect.width()).min(480.0) * 0.25;
+    let Some((length, points)) = scale_length(frame.view.points_per_voxel / spacing * 10.0, longest) else {
+        return;
+    };
+    let left = frame.rect.left_bottom() + vec2(10.0, -10.0);
+    let right = left + vec2(points, 0.0);
+    painter.line_segment([left + vec2(-1.0, 0.0), right + vec2(1.0, 0.0)], Stroke::new(5.0, theme::HALO));
+    painter.line_segment([left, right], Stroke::new(3.0, theme::ON_SLICE));
+    let text = if length >= 1000.0 { format!("{} µm", length / 1000.0) } else { format!("{length} nm") };
+    let at = left + vec2(0.0, -5.0);
+    text_with_halo(painter, at, Align2::LEFT_BOTTOM, &text, FontId::proportional(11.0), theme::ON_SLICE);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scale_bars_are_round_and_fit() {
+        assert_eq!(scale_length(1.0, 120.0), Some((100.0, 100.0)));
+        assert_eq!(scale_length(2.0, 120.0), Some((50.0, 100.0)));
+        assert_eq!(scale_length(0.5, 120.0), Some((200.0, 100.0)));
+        assert_eq!(scale_length(0.0, 120.0), None);
+    }
+}

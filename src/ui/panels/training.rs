@@ -1,0 +1,159 @@
+//! Training: what is needed, settings, the run, and its loss.
+
+use egui::{ComboBox, DragValue, ProgressBar, RichText, Ui};
+use egui_plot::{Line, Plot};
+
+use crate::train::{DeviceChoice, Preset};
+use crate::ui::state::{Action, UiState};
+use crate::ui::theme;
+use crate::ui::training::{Phase, duration, problems};
+
+/// What the main button and the key T do: its name, and the request when it is possible.
+pub fn main_action(state: &UiState) -> (&'static str, Option<Action>) {
+    match state.training.phase {
+        Phase::Idle => {
+            let ready = !problems(state).iter().any(|problem| problem.blocks);
+            ("Train", ready.then_some(Action::Train))
+        }
+        Phase::Starting => ("Starting…", None),
+        Phase::Running => ("Pause", Some(Action::Pause)),
+        Phase::Paused => ("Resume", Some(Action::Resume)),
+        Phase::Stopping => ("Stopping…", None),
+    }
+}
+
+/// Draws the section.
+pub fn training_ui(ui: &mut Ui, state: &mut UiState) {
+    super::section(ui, "Training", |ui| {
+        settings_ui(ui, state);
+        if state.training.phase == Phase::Idle {
+            problems_ui(ui, state);
+        }
+        ui.horizontal(|ui| {
+            let (name, action) = main_action(state);
+            let button = theme::primary_button(ui, name);
+            if ui.add_enabled(action.is_some(), button).on_hover_text("T").clicked() {
+                state.actions.extend(action);
+            }
+            let active = state.training.is_active() && state.training.phase != Phase::Stopping;
+            if active && ui.button("Stop").on_hover_text("End the run early; the model stays").clicked() {
+                state.request(Action::StopTraining);
+            }
+        });
+        run_ui(ui, state);
+        model_ui(ui, state);
+    });
+}
+
+fn settings_ui(ui: &mut Ui, state: &mut UiState) {
+    let idle = state.training.phase == Phase::Idle;
+    let config = &mut state.training.config;
+    ui.add_enabled_ui(idle, |ui| {
+        ui.horizontal(|ui| {
+            let name = |device: DeviceChoice| match device {
+                DeviceChoice::Auto => "Automatic",
+                DeviceChoice::Cpu => "CPU",
+                DeviceChoice::Gpu => "GPU",
+            };
+            let combo = ComboBox::from_id_salt("device").selected_text(name(config.device)).width(92.0);
+            let combo = combo.show_ui(ui, |ui| {
+                for device in [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Gpu] {
+                    ui.selectable_value(&mut config.device, device, name(device));
+                }
+            });
+            combo.response.accessible_name("Device").on_hover_text("Automatic: a GPU when there is one, else the CPU");
+            let name = |preset: Preset| match preset {
+                Preset::Compact => "Compact",
+                Preset::ResNet34 => "ResNet-34",
+            };
+            let combo = ComboBox::from_id_salt("preset").selected_text(name(config.preset)).width(84.0);
+            let combo = combo.show_ui(ui, |ui| {
+                for preset in [Preset::Compact, Preset::ResNet34] {
+                    ui.selectable_value(&mut config.preset, preset, name(preset));
+                }
+            });
+            let explanation = "Compact: 1.5 million parameters, for CPUs and live training. ResNet-34: larger, for GPUs";
+            combo.response.accessible_name("Network").on_hover_text(explanation);
+            let steps = DragValue::new(&mut config.steps).range(1..=1_000_000).speed(10.0).suffix(" steps");
+            ui.add(steps).accessible_name("Steps").on_hover_text("Optimiser steps");
+        });
+    });
+}
+
+fn problems_ui(ui: &mut Ui, state: &UiState) {
+    let palette = theme::palette(ui.visuals());
+    for problem in problems(state) {
+        ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing.x = 5.0;
+            super::dot(ui, if problem.blocks { palette.warning } else { palette.weak }, problem.blocks);
+            ui.colored_label(if problem.blocks { palette.text } else { palette.weak }, format!("{}.", problem.what));
+            ui.colored_label(palette.weak, problem.remedy);
+        });
+    }
+}
+
+fn run_ui(ui: &mut Ui, state: &UiState) {
+    let palette = theme::palette(ui.visuals());
+    let training = &state.training;
+    if let Some(device) = &training.device {
+        let parameters = training.parameters as f64 / 1e6;
+        super::hint(ui, &format!("{device}, {parameters:.1} million parameters"));
+    }
+    if let Some(progress) = training.progress {
+        let share = progress.step as f32 / progress.steps.max(1) as f32;
+        let text = format!("{} / {} steps", progress.step, progress.steps);
+        ui.add(ProgressBar::new(share).text(RichText::new(text).small()).desired_height(16.0))
+            .accessible_name("Training progress");
+        let left = if training.phase == Phase::Running || training.phase == Phase::Paused {
+            format!(", {} left", duration(progress.remaining))
+        } else {
+            String::new()
+        };
+        let speed = progress.steps_per_second;
+        super::hint(ui, &format!("loss {:.5}, {speed:.2} steps/s{left}", progress.loss));
+    }
+    if training.losses.len() > 1 {
+        let plot = Plot::new("loss")
+            .height(92.0)
+            .show_axes([false, true])
+            .show_grid([false, true])
+            .allow_drag(false)
+            .allow_zoom(false)
+            .allow_scroll(false)
+            .allow_boxed_zoom(false)
+            .show_x(false)
+            .y_axis_min_width(34.0)
+            .include_y(0.0);
+        let single = training.losses.clone();
+        let mean = training.smoothed_losses();
+        let accent = palette.accent;
+        plot.show(ui, move |plot| {
+            plot.line(Line::new("loss of each step", single).color(theme::faded(accent, 0.35)).width(1.0));
+            plot.line(Line::new("mean", mean).color(accent).width(1.8));
+        });
+    }
+    if let Some(outcome) = &training.outcome {
+        ui.colored_label(palette.text, outcome);
+    }
+}
+
+fn model_ui(ui: &mut Ui, state: &mut UiState) {
+    ui.add_space(2.0);
+    match &state.training.model {
+        Some(model) => {
+            let names: Vec<&str> = model.classes.iter().map(|class| class.name.as_str()).collect();
+            let spacing = model.spacing_angstrom.map_or(String::new(), |spacing| format!(", at {spacing:.2} Å"));
+            super::hint(ui, &format!("Model: {} ({}{spacing})", model.origin, names.join(", ")));
+        }
+        None => super::hint(ui, "No model yet: train one, or load one"),
+    }
+    ui.horizontal(|ui| {
+        let idle = !state.training.is_active();
+        if ui.add_enabled(idle, egui::Button::new("Load model…")).clicked() {
+            state.request(Action::LoadModelDialog);
+        }
+        if ui.add_enabled(state.training.model.is_some(), egui::Button::new("Save model…")).clicked() {
+            state.request(Action::SaveModelDialog);
+        }
+    });
+}

@@ -1,0 +1,327 @@
+//! What the window knows of the training thread: it learns everything from events.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::state::{UiState, VolumeState};
+use crate::labels::{Class, TomogramId};
+use crate::train::{Event, Heatmap, LiveView, Progress, TrainConfig};
+
+/// Where the run stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// No run.
+    #[default]
+    Idle,
+    /// Asked for, not begun.
+    Starting,
+    /// Steps are being done.
+    Running,
+    /// Halted.
+    Paused,
+    /// Asked to end.
+    Stopping,
+}
+
+/// The model in the training thread's memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelInfo {
+    /// Its classes.
+    pub classes: Vec<Class>,
+    /// Where it comes from, for people.
+    pub origin: String,
+    /// Spacing in angstrom that it was trained at, when it was read from a file.
+    pub spacing_angstrom: Option<f64>,
+}
+
+/// Heatmaps kept at once; they are large, and a newer one comes whenever a tomogram is shown.
+const HEATMAPS: usize = 3;
+/// Points of the loss curve; beyond that, every other one is dropped.
+const CURVE: usize = 2000;
+
+/// The run, its settings and its results.
+#[derive(Debug)]
+pub struct TrainingState {
+    /// Settings of the next run.
+    pub config: TrainConfig,
+    /// Where the run stands.
+    pub phase: Phase,
+    /// The device's name.
+    pub device: Option<String>,
+    /// Trainable parameters.
+    pub parameters: usize,
+    /// Latest progress.
+    pub progress: Option<Progress>,
+    /// Loss over steps.
+    pub losses: Vec<[f64; 2]>,
+    /// Steps between two points of the curve.
+    stride: usize,
+    /// How the last run ended, for people.
+    pub outcome: Option<String>,
+    /// The model in memory.
+    pub model: Option<ModelInfo>,
+    /// Classes of the run in progress.
+    pub run_classes: Vec<Class>,
+    /// Tomogram being picked and share done.
+    pub picking: Option<(TomogramId, f32)>,
+    /// Picks that have been asked for and have not come.
+    pub picks_due: usize,
+    heatmaps: Vec<Arc<Heatmap>>,
+}
+
+impl TrainingState {
+    /// Nothing has been trained yet.
+    pub fn new(config: TrainConfig) -> Self {
+        Self {
+            config,
+            phase: Phase::Idle,
+            device: None,
+            parameters: 0,
+            progress: None,
+            losses: Vec::new(),
+            stride: 1,
+            outcome: None,
+            model: None,
+            run_classes: Vec::new(),
+            picking: None,
+            picks_due: 0,
+            heatmaps: Vec::new(),
+        }
+    }
+
+    /// Whether a run is in progress.
+    pub fn is_active(&self) -> bool {
+        self.phase != Phase::Idle
+    }
+
+    /// The newest heatmap of a tomogram.
+    pub fn heatmap(&self, tomogram: TomogramId) -> Option<&Arc<Heatmap>> {
+        self.heatmaps.iter().find(|heatmap| heatmap.tomogram == tomogram)
+    }
+
+    fn keep_heatmap(&mut self, heatmap: Arc<Heatmap>) {
+        self.heatmaps.retain(|other| other.tomogram != heatmap.tomogram);
+        self.heatmaps.insert(0, heatmap);
+        self.heatmaps.truncate(HEATMAPS);
+    }
+
+    fn add_loss(&mut self, progress: &Progress) {
+        if !progress.loss.is_finite() || progress.step % self.stride != 0 {
+            return;
+        }
+        self.losses.push([progress.step as f64, f64::from(progress.loss)]);
+        if self.losses.len() > CURVE {
+            self.stride *= 2;
+            let stride = self.stride;
+            self.losses.retain(|[step, _]| *step as usize % stride == 0);
+        }
+    }
+
+    /// The loss curve smoothed by an exponential mean, because single steps are noisy.
+    pub fn smoothed_losses(&self) -> Vec<[f64; 2]> {
+        let mut mean = None;
+        let smooth = |&[step, loss]: &[f64; 2]| {
+            let next = mean.map_or(loss, |mean| 0.95 * mean + 0.05 * loss);
+            mean = Some(next);
+            [step, next]
+        };
+        self.losses.iter().map(smooth).collect()
+    }
+
+    /// Ready for a new run.
+    pub fn begin(&mut self, classes: Vec<Class>) {
+        self.phase = Phase::Starting;
+        self.run_classes = classes;
+        self.progress = None;
+        self.losses.clear();
+        self.stride = 1;
+        self.outcome = None;
+    }
+}
+
+/// Something that stands in the way of training, and what to do about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub remedy: String,
+    /// Whether training cannot begin.
+    pub blocks: bool,
+}
+
+fn problem(blocks: bool, what: impl Into<String>, remedy: impl Into<String>) -> Problem {
+    Problem { what: what.into(), remedy: remedy.into(), blocks }
+}
+
+/// What is wrong with what there is to learn from; said before the start.
+pub fn problems(state: &UiState) -> Vec<Problem> {
+    let annotations = state.document.annotations();
+    let tomograms = state.document.tomograms();
+    let mut problems = Vec::new();
+    if tomograms.is_empty() {
+        problems.push(problem(true, "No tomogram", "Open one"));
+        return problems;
+    }
+    if annotations.classes.is_empty() {
+        problems.push(problem(true, "No class", "Add one under Classes: its name and its radius"));
+        return problems;
+    }
+    let total = annotations.counts(None).total_particles();
+    if total == 0 {
+        problems.push(problem(true, "No labels", "Click on a few particles in the XY view"));
+    } else {
+        for class in annotations.classes.iter().filter(|class| annotations.count(class.id) == 0) {
+            problems.push(problem(
+                false,
+                format!("{} has no label", class.name),
+                "Label some, or remove the class: it would learn that there are none",
+            ));
+        }
+    }
+    let opening = tomograms.iter().filter(|tomogram| matches!(state.volumes.get(&tomogram.id), Some(VolumeState::Opening)));
+    let opening = opening.count();
+    if opening > 0 {
+        let what = if opening == 1 { "A tomogram is".to_owned() } else { format!("{opening} tomograms are") };
+        problems.push(problem(total > 0, format!("{what} still being opened"), "Wait a moment"));
+    }
+    for tomogram in tomograms {
+        let labelled = annotations.labels(tomogram.id).is_some();
+        match state.volumes.get(&tomogram.id) {
+            Some(VolumeState::Open(_)) if state.spacing(tomogram.id).is_none() => problems.push(problem(
+                labelled,
+                format!("The spacing of {} is not known", tomogram.name),
+                if labelled { "Type it above the views" } else { "It is left out until you type it above its views" },
+            )),
+            Some(VolumeState::Failed(_)) if labelled => problems.push(problem(
+                false,
+                format!("{} cannot be read", tomogram.name),
+                "Its labels are kept but not used: see the list of tomograms",
+            )),
+            _ => {}
+        }
+    }
+    problems
+}
+
+impl UiState {
+    /// Takes in what the training thread says.
+    pub fn on_event(&mut self, event: Event) {
+        let training = &mut self.training;
+        match event {
+            Event::Started { device, parameters } => {
+                training.phase = Phase::Running;
+                training.device = Some(device);
+                training.parameters = parameters;
+                self.focus_changed = true;
+            }
+            Event::Progress(progress) => {
+                if training.phase == Phase::Starting {
+                    training.phase = Phase::Running;
+                }
+                training.add_loss(&progress);
+                training.progress = Some(progress);
+            }
+            // The view itself lies in the session's slot.
+            Event::LiveView => {}
+            Event::Paused => training.phase = Phase::Paused,
+            Event::Resumed => training.phase = Phase::Running,
+            Event::Finished { steps, stopped, elapsed } => {
+                training.phase = Phase::Idle;
+                let verb = if stopped { "Stopped" } else { "Finished" };
+                let outcome = format!("{verb} after {steps} steps, {}", duration(elapsed));
+                training.outcome = Some(outcome.clone());
+                training.model = Some(ModelInfo {
+                    classes: training.run_classes.clone(),
+                    origin: format!("trained here, {steps} steps"),
+                    spacing_angstrom: None,
+                });
+                self.toasts.add(format!("Training: {}", outcome.to_lowercase()));
+            }
+            Event::Picking { tomogram, fraction } => training.picking = Some((tomogram, fraction)),
+            Event::Picked(set) => {
+                training.picking = None;
+                training.picks_due = training.picks_due.saturating_sub(1);
+                let all_there = training.picks_due == 0;
+                let tomogram = set.tomogram;
+                self.picks.put(set);
+                let above = self.picks.counts(tomogram).iter().sum::<usize>();
+                if all_there {
+                    self.toasts.add(format!("{}: {above} picks above the threshold", self.document.name(tomogram)));
+                }
+            }
+            Event::ModelLoaded { path, classes, spacing_angstrom } => {
+                let origin = file_name(&path);
+                self.toasts.add(format!("Model {origin} is ready to pick"));
+                training.model = Some(ModelInfo { classes, origin, spacing_angstrom: Some(spacing_angstrom) });
+            }
+            Event::ModelSaved(path) => self.toasts.add(format!("Model written: {}", path.display())),
+            Event::Note(text) => self.toasts.add(text),
+            Event::Failed(text) => {
+                let was_active = training.is_active();
+                training.phase = Phase::Idle;
+                training.picking = None;
+                training.picks_due = 0;
+                if was_active {
+                    training.outcome = Some("Failed".to_owned());
+                }
+                self.fail_text(if was_active { "Training failed" } else { "The request failed" }, text);
+            }
+        }
+    }
+
+    /// Takes in the newest heatmap and picks.
+    pub fn on_live_view(&mut self, view: LiveView) {
+        if view.heatmap.channels.len() <= self.display.heat_class {
+            self.display.heat_class = 0;
+        }
+        self.training.keep_heatmap(view.heatmap);
+        self.picks.put(view.picks);
+    }
+}
+
+/// The last part of a path, for people.
+pub fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// A duration for people.
+pub fn duration(duration: std::time::Duration) -> String {
+    let secs = duration.as_secs_f64();
+    if secs < 10.0 {
+        format!("{secs:.1} s")
+    } else if secs < 90.0 {
+        format!("{secs:.0} s")
+    } else if secs < 5400.0 {
+        format!("{:.0} min", secs / 60.0)
+    } else {
+        format!("{:.1} h", secs / 3600.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_loss_curve_stays_small_and_keeps_its_ends() {
+        let mut training = TrainingState::new(TrainConfig::default());
+        for step in 0..50_000 {
+            let loss = 1.0 / (step + 1) as f32;
+            let remaining = Duration::ZERO;
+            training.add_loss(&Progress { step, steps: 50_000, loss, consistency_loss: None, steps_per_second: 1.0, remaining });
+        }
+        assert!((CURVE / 2..=CURVE).contains(&training.losses.len()));
+        assert_eq!(training.losses[0][0], 0.0);
+        assert!(training.losses.last().unwrap()[0] > 49_900.0);
+        assert!(training.smoothed_losses().windows(2).all(|pair| pair[1][1] <= pair[0][1]));
+    }
+
+    #[test]
+    fn durations_read_well() {
+        let text = |secs| duration(Duration::from_secs_f64(secs));
+        assert_eq!([text(2.34), text(75.0), text(600.0), text(9000.0)], ["2.3 s", "75 s", "10 min", "2.5 h"]);
+    }
+}

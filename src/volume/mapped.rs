@@ -1,0 +1,110 @@
+//! A file mapped into memory, with its pages kept in hand.
+
+use std::fs::File;
+use std::io;
+use std::ops::{Deref, Range};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use memmap2::Mmap;
+
+/// Bytes of mapped files that may stay in the process before they are given back to the system's cache.
+const RESIDENT_BYTES: usize = 2 << 30;
+/// A piece of the file that is read from end to end is given back at once from this size on.
+const LARGE_BYTES: usize = 1 << 20;
+/// Bytes touched between two looks at how many stay.
+const LOOK_BYTES: usize = 64 << 20;
+/// What touching one byte may map, in the order of magnitude: a large page of the cache.
+const LARGE_PAGE_BYTES: usize = 1 << 20;
+
+/// A read-only map of a whole file.
+pub(super) struct MappedFile {
+    map: Mmap,
+    /// Kept to notice when the file is shortened.
+    file: File,
+    /// Bytes touched since the process's mapped bytes were last looked at.
+    touched: AtomicUsize,
+}
+
+impl MappedFile {
+    pub(super) fn new(file: File) -> io::Result<Self> {
+        // SAFETY: the map is read-only. If another program changes the file, the bytes read are the changed ones, and any
+        // bytes are valid numbers; shortening is what the module documentation of `volume` speaks of.
+        let map = unsafe { Mmap::map(&file) }?;
+        Ok(Self { map, file, touched: AtomicUsize::new(0) })
+    }
+
+    /// Whether the file still has the bytes that were mapped.
+    pub(super) fn is_whole(&self) -> io::Result<bool> {
+        Ok(self.file.metadata()?.len() >= self.map.len() as u64)
+    }
+
+    /// Bytes to touch at most before telling [`has_touched`](Self::has_touched).
+    pub(super) const fn bytes_at_once() -> usize {
+        RESIDENT_BYTES / 2
+    }
+
+    /// Asks the system to fetch bytes that are going to be read. Without it, each first touch of a page waits for the disk,
+    /// which then reads as much around it as it is set to, often megabytes for one row.
+    pub(super) fn prefetch(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        {
+            // Advice that is not taken costs time, not correctness.
+            let _ = self.map.advise_range(memmap2::Advice::WillNeed, range.start, range.len());
+        }
+        #[cfg(not(unix))]
+        let _ = range;
+    }
+
+    /// Notes that `range` has been read from end to end. A large one is given back to the system's cache at once, so that
+    /// reading through a large file does not count as memory in use.
+    pub(super) fn has_read(&self, range: Range<usize>) {
+        if range.len() >= LARGE_BYTES {
+            self.give_back(range);
+        } else {
+            self.has_touched(1, range.len());
+        }
+    }
+
+    /// Notes that single bytes in `pieces` of `bytes` each have been read. They stay mapped, since slices across a file are
+    /// asked for again and again, until the process has too much of files in its memory.
+    pub(super) fn has_touched(&self, pieces: usize, bytes: usize) {
+        let touched = pieces.saturating_mul(bytes.max(LARGE_PAGE_BYTES)).min(self.map.len());
+        if self.touched.fetch_add(touched, Ordering::Relaxed).saturating_add(touched) >= LOOK_BYTES {
+            self.touched.store(0, Ordering::Relaxed);
+            if resident_file_bytes().is_some_and(|bytes| bytes > RESIDENT_BYTES) {
+                self.give_back(0..self.map.len());
+            }
+        }
+    }
+
+    fn give_back(&self, range: Range<usize>) {
+        #[cfg(target_os = "linux")]
+        {
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            // SAFETY: the map is of a file and read-only, so pages that are dropped come back from the file as they were.
+            let _ = unsafe { self.map.unchecked_advise_range(advice, range.start, range.len()) };
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = range;
+    }
+}
+
+/// Bytes of mapped files that count as this process's memory, where the system tells.
+fn resident_file_bytes() -> Option<usize> {
+    // Other systems do not give pages back for the asking either.
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    // The third number of statm, in pages. No page is smaller than this, so at worst memory is given back later.
+    const PAGE_BYTES: usize = 4096;
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    statm.split_ascii_whitespace().nth(2)?.parse::<usize>().ok()?.checked_mul(PAGE_BYTES)
+}
+
+impl Deref for MappedFile {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.map
+    }
+}
