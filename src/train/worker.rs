@@ -90,23 +90,11 @@ impl Worker {
         let picker =
             Picker { metadata: &checkpoint.metadata, network: &checkpoint.network, device: &device.device };
         let mut postponed = VecDeque::new();
-        let mut stopped = false;
         for tomogram in tomograms {
             let options = PredictOptions { flips, ..PredictOptions::default() };
             let picked = picker.pick(tomogram, &options, |fraction| {
                 ends.emit(Event::Picking { tomogram: tomogram.id, fraction });
-                loop {
-                    match ends.poll_command() {
-                        Ok(Some(Command::Stop)) => stopped = true,
-                        Ok(Some(other)) => postponed.push_back(other),
-                        Ok(None) => break,
-                        Err(_) => {
-                            stopped = true;
-                            break;
-                        }
-                    }
-                }
-                if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                postpone(&mut postponed, ends)
             })?;
             let Some(picked) = picked else { break };
             let heatmap = view_of(tomogram.id, picked.scale, &picked.heatmaps, checkpoint.metadata.steps);
@@ -127,7 +115,16 @@ impl Worker {
         let mut outcome = Outcome::GoOn;
         while trainer.steps_done() < trainer.steps_planned() {
             let start = Instant::now();
-            let loss = trainer.step()?;
+            let loss = match trainer.step() {
+                Ok(loss) => loss,
+                Err(error) => {
+                    // What has been learnt so far stays usable, unless it is what failed.
+                    if trainer.steps_done() > 0 && !matches!(error, TrainError::Diverged { .. }) {
+                        self.model = Some((trainer.checkpoint(), trainer.device().clone()));
+                    }
+                    return Err(error.into());
+                }
+            };
             let spent = start.elapsed();
             run.note_step(spent);
             ends.emit(Event::Progress(run.progress(&trainer, loss)));
@@ -142,7 +139,8 @@ impl Worker {
         }
         let stopped = matches!(outcome, Outcome::Stop);
         // The model is usable with its former thresholds should choosing them fail.
-        let chosen = trainer.choose_thresholds(|_| ControlFlow::Continue(()));
+        ends.emit(Event::Note("choosing thresholds on the labelled data".to_owned()));
+        let chosen = trainer.choose_thresholds(|_| postpone(&mut self.postponed, ends));
         self.model = Some((trainer.checkpoint(), trainer.device().clone()));
         if let Some(live) = &mut run.live {
             ends.publish(live.publish(&trainer.picker()));
@@ -243,6 +241,17 @@ impl Worker {
                     ends.emit(Event::Note(format!("the live view stopped: {error}")));
                 }
             }
+        }
+    }
+}
+
+/// Keeps for later what arrives during work that only [`Command::Stop`], or a front end that is gone, ends early.
+fn postpone(postponed: &mut VecDeque<Command>, ends: &SessionEnds) -> ControlFlow<()> {
+    loop {
+        match ends.poll_command() {
+            Ok(Some(Command::Stop)) | Err(_) => return ControlFlow::Break(()),
+            Ok(Some(other)) => postponed.push_back(other),
+            Ok(None) => return ControlFlow::Continue(()),
         }
     }
 }

@@ -133,10 +133,6 @@ impl App {
         let (tables, paths): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| {
             path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv") || ending.eq_ignore_ascii_case("tsv"))
         });
-        for table in tables {
-            let current = self.state.current;
-            self.state.import_labels(&table, current);
-        }
         let (folders, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| Document::is_project(path));
         if let Some(folder) = folders.first() {
             match Document::open(folder) {
@@ -163,6 +159,8 @@ impl App {
             }
         }
         self.state.show_when_open = first.or(self.state.show_when_open.take());
+        self.state.tables_due.extend(tables);
+        self.state.import_due_tables();
     }
 
     fn replace_document(&mut self, document: Document) {

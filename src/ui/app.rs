@@ -127,6 +127,7 @@ impl App {
         }
         while let Some(opened) = self.jobs.poll() {
             self.on_opened(opened);
+            self.state.import_due_tables();
         }
         for plane in Plane::ALL {
             let Some(Loaded { tomogram, slice }) = self.loader.take(plane.index()) else {
@@ -141,7 +142,7 @@ impl App {
             Some(Answer::Do(action)) => self.handle(action),
             Some(Answer::ExportFolder(folder)) => self.state.export.folder = folder.display().to_string(),
             Some(Answer::Nothing(_)) => {
-                self.state.toasts.add("Nothing was chosen. If no dialog appeared, drop files onto the window or type a path")
+                self.state.toasts.add("Nothing was chosen. If no dialog appeared, drop files onto the window or type a path");
             }
             None => {}
         }

@@ -9,6 +9,9 @@ use crate::project::{Project, ProjectError, ProjectTomogram};
 /// How often writing is tried again after it failed.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// Unnamed projects that are offered at most.
+const LEFT_BEHIND: usize = 8;
+
 /// Whether everything is on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SaveState {
@@ -59,6 +62,22 @@ impl Document {
     pub fn open(folder: &Path) -> Result<Self, ProjectError> {
         let folder = if folder.is_file() { folder.parent().unwrap_or(folder) } else { folder };
         Project::open_left_behind(folder).map(Self::new)
+    }
+
+    /// Folders of unnamed projects that hold something, the newest first; those that hold nothing are removed.
+    pub fn left_behind() -> Vec<PathBuf> {
+        let holds_something = |folder: &PathBuf| match Self::open(folder) {
+            Ok(mut document) => {
+                let empty = document.tomograms().is_empty() && *document.annotations() == Annotations::default();
+                if let Err(error) = document.close() {
+                    log::warn!("{error}");
+                }
+                !empty
+            }
+            // It may be damaged: opening it says what is wrong.
+            Err(_) => true,
+        };
+        Project::left_behind().into_iter().take(LEFT_BEHIND).filter(holds_something).collect()
     }
 
     /// Whether a path is that of a project, or of a folder that must be meant as one.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::state::UiState;
+use super::state::{UiState, VolumeState};
 use crate::coordinates::{CoordinateRow, read_csv, same_tomogram};
 use crate::geometry::VoxelBox;
 use crate::labels::{Edit, PointKind, TomogramId};
@@ -12,6 +12,18 @@ use crate::labels::{Edit, PointKind, TomogramId};
 const NEGATIVE: &str = "negative";
 
 impl UiState {
+    /// Imports the tables that wait, once no file is being opened any more.
+    pub fn import_due_tables(&mut self) {
+        let under_way = self.volumes.values().any(|volume| matches!(volume, VolumeState::Opening));
+        if !self.opening.is_empty() || under_way {
+            return;
+        }
+        for table in std::mem::take(&mut self.tables_due) {
+            let current = self.current;
+            self.import_labels(&table, current);
+        }
+    }
+
     /// Adds the positions of a table as labels, as one edit that can be undone. Rows without a tomogram's name belong to
     /// `otherwise`. What cannot be used is said.
     pub fn import_labels(&mut self, path: &Path, otherwise: Option<TomogramId>) {

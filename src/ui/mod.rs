@@ -48,7 +48,7 @@ pub fn run(paths: Vec<PathBuf>) -> anyhow::Result<()> {
 /// # Errors
 /// As [`run`].
 pub fn run_with(paths: Vec<PathBuf>, options: WindowOptions) -> anyhow::Result<()> {
-    let left_behind = Project::left_behind();
+    let left_behind = Document::left_behind();
     let (document, elsewhere) = Document::untitled()?;
     open_window(document, options, move |app| {
         app.state.left_behind = left_behind;

@@ -109,8 +109,8 @@ pub struct PaneData {
     pub slice: Option<(TomogramId, Arc<SliceImage>)>,
     /// What was last asked of the loader.
     pub requested: Option<(TomogramId, SliceRequest)>,
-    /// The heatmap's slice: step and address of the heatmap, channel and depth that it was cut from.
-    pub heat: Option<((usize, usize, usize, usize), Arc<HeatSlice>)>,
+    /// The heatmap's slice and what it was cut from.
+    pub heat: Option<(HeatKey, Arc<HeatSlice>)>,
     /// Wheel movement that is not yet a whole slice.
     pub wheel: f32,
     /// What a drag moves.
@@ -118,6 +118,9 @@ pub struct PaneData {
     /// Its size in points when last drawn.
     pub size: egui::Vec2,
 }
+
+/// What a heatmap's slice was cut from: step and address of the heatmap, channel, and depth.
+pub type HeatKey = (usize, usize, usize, usize);
 
 /// A drag in a view.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -283,6 +286,8 @@ pub struct UiState {
     pub focus_changed: bool,
     /// Tables to import as soon as a file is open; a tomogram that gets its labels this way is complete.
     pub imports_due: BTreeMap<PathBuf, PathBuf>,
+    /// Tables to import as soon as every file is open.
+    pub tables_due: Vec<PathBuf>,
     /// Files that are being opened and are not in the project yet.
     pub opening: Vec<PathBuf>,
     /// The file that is to be shown when it is open.
@@ -322,6 +327,7 @@ impl UiState {
             set_changed: false,
             focus_changed: false,
             imports_due: BTreeMap::new(),
+            tables_due: Vec::new(),
             opening: Vec::new(),
             show_when_open: None,
             left_behind: Vec::new(),

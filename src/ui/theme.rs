@@ -43,6 +43,7 @@ pub struct Palette {
     pub error_surface: Color32,
     /// Behind a message that asks for attention.
     pub warning_surface: Color32,
+    check: Color32,
     button: Color32,
     button_hover: Color32,
     button_press: Color32,
@@ -65,6 +66,7 @@ const DARK: Palette = Palette {
     error: Color32::from_rgb(0xf0, 0x8a, 0x80),
     error_surface: Color32::from_rgb(0x45, 0x28, 0x28),
     warning_surface: Color32::from_rgb(0x40, 0x35, 0x20),
+    check: Color32::from_rgb(0x47, 0x4f, 0x5a),
     button: Color32::from_rgb(0x33, 0x38, 0x40),
     button_hover: Color32::from_rgb(0x3e, 0x45, 0x4f),
     button_press: Color32::from_rgb(0x2b, 0x30, 0x37),
@@ -74,7 +76,7 @@ const LIGHT: Palette = Palette {
     panel: Color32::from_rgb(0xf3, 0xf4, 0xf6),
     sunken: Color32::from_rgb(0xff, 0xff, 0xff),
     raised: Color32::from_rgb(0xfb, 0xfb, 0xfc),
-    canvas: Color32::from_rgb(0xd4, 0xd8, 0xdd),
+    canvas: Color32::from_rgb(0x4a, 0x50, 0x58),
     line: Color32::from_rgb(0xce, 0xd3, 0xd9),
     text: Color32::from_rgb(0x2d, 0x33, 0x3b),
     strong: Color32::from_rgb(0x0e, 0x12, 0x17),
@@ -87,6 +89,7 @@ const LIGHT: Palette = Palette {
     error: Color32::from_rgb(0xb0, 0x2a, 0x24),
     error_surface: Color32::from_rgb(0xfb, 0xe3, 0xe1),
     warning_surface: Color32::from_rgb(0xfb, 0xef, 0xd6),
+    check: Color32::from_rgb(0xcc, 0xd2, 0xd9),
     button: Color32::from_rgb(0xe3, 0xe6, 0xea),
     button_hover: Color32::from_rgb(0xd6, 0xdb, 0xe1),
     button_press: Color32::from_rgb(0xc9, 0xcf, 0xd7),
@@ -103,6 +106,8 @@ pub fn palette(visuals: &Visuals) -> &'static Palette {
 pub const CROSSHAIR: Color32 = Color32::from_rgba_premultiplied(70, 100, 115, 120);
 /// Around letters and markers on a slice, so that they stay legible on any grey.
 pub const HALO: Color32 = Color32::from_rgba_premultiplied(0, 0, 0, 170);
+/// Behind text on a slice.
+pub const CHIP: Color32 = Color32::from_rgba_premultiplied(0, 0, 0, 130);
 /// Text on a slice.
 pub const ON_SLICE: Color32 = Color32::from_rgb(0xe8, 0xec, 0xf0);
 /// Complete regions.
@@ -171,6 +176,7 @@ pub fn install(ctx: &egui::Context) {
             style.spacing.button_padding = vec2(8.0, 3.0);
             style.spacing.interact_size.y = 22.0;
             style.spacing.slider_width = 120.0;
+            style.spacing.window_margin = Margin::same(12);
             style.spacing.menu_margin = Margin::same(6);
             style.spacing.indent = 14.0;
             style.spacing.scroll.bar_width = 8.0;
@@ -195,7 +201,8 @@ fn visuals(theme: Theme, palette: &Palette) -> Visuals {
     Visuals {
         widgets: Widgets {
             noninteractive: widget(palette.panel, line, palette.text),
-            inactive: widget(palette.button, Stroke::NONE, palette.text),
+            // Check boxes and radio buttons take the first fill, buttons the second.
+            inactive: WidgetVisuals { bg_fill: palette.check, ..widget(palette.button, Stroke::NONE, palette.text) },
             hovered: widget(palette.button_hover, Stroke::new(1.0, palette.weak), palette.strong),
             active: widget(palette.button_press, Stroke::new(1.0, palette.accent), palette.strong),
             open: widget(palette.button_press, line, palette.strong),

@@ -106,24 +106,25 @@ impl TrainingState {
     }
 
     fn add_loss(&mut self, progress: &Progress) {
-        if !progress.loss.is_finite() || progress.step % self.stride != 0 {
+        if !progress.loss.is_finite() || !progress.step.is_multiple_of(self.stride) {
             return;
         }
         self.losses.push([progress.step as f64, f64::from(progress.loss)]);
         if self.losses.len() > CURVE {
             self.stride *= 2;
             let stride = self.stride;
-            self.losses.retain(|[step, _]| *step as usize % stride == 0);
+            self.losses.retain(|[step, _]| (*step as usize).is_multiple_of(stride));
         }
     }
 
     /// The loss curve smoothed by an exponential mean, because single steps are noisy.
     pub fn smoothed_losses(&self) -> Vec<[f64; 2]> {
-        let mut mean = None;
+        // Divided by the weights' sum, so that the first steps do not hang on to the very first.
+        let (mut sum, mut weights) = (0.0, 0.0);
         let smooth = |&[step, loss]: &[f64; 2]| {
-            let next = mean.map_or(loss, |mean| 0.95 * mean + 0.05 * loss);
-            mean = Some(next);
-            [step, next]
+            sum = 0.95 * sum + loss;
+            weights = 0.95 * weights + 1.0;
+            [step, sum / weights]
         };
         self.losses.iter().map(smooth).collect()
     }

@@ -109,7 +109,11 @@ fn class_row(ui: &mut Ui, state: &mut UiState, index: usize, class: &Class, (her
         change(state, class, Class { radius_angstrom: radius, ..class.clone() });
     }
     let mut colour = class.colour;
-    let response = ui.color_edit_button_srgb(&mut colour).accessible_name(format!("Colour of {}", class.name));
+    let button = ui.scope(|ui| {
+        ui.spacing_mut().interact_size = vec2(24.0, 18.0);
+        ui.color_edit_button_srgb(&mut colour)
+    });
+    let response = button.inner.accessible_name(format!("Colour of {}", class.name));
     if response.changed() && colour != class.colour {
         change(state, class, Class { colour, ..class.clone() });
     }

@@ -75,10 +75,13 @@ fn contrast_ui(ui: &mut Ui, state: &mut UiState) {
     }
     let [mut black, mut white] = volume.contrast.map(f64::from);
     let range = f64::from(low.min(volume.contrast[0]))..=f64::from(high.max(volume.contrast[1]));
-    ui.spacing_mut().slider_width = width;
     let separation = f64::from(high - low) * 1e-3;
     let slider = RangeSlider::new(&mut black, &mut white, range).show_value(false).min_separation(separation);
-    if ui.add(slider).accessible_name("Black and white value").changed() {
+    let response = ui.scope(|ui| {
+        ui.spacing_mut().slider_width = width;
+        ui.add(slider)
+    });
+    if response.inner.accessible_name("Black and white value").changed() {
         volume.contrast = [black as f32, white as f32];
     }
 }

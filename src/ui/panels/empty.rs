@@ -6,8 +6,12 @@ use crate::ui::state::{Action, UiState};
 use crate::ui::theme;
 use crate::ui::training::file_name;
 
-const STEPS: [&str; 4] =
-    ["Open one or more tomograms", "Click on a few particles", "Train, and watch the picks come", "Accept or correct, then export"];
+const STEPS: [&str; 4] = [
+    "Open one or more tomograms",
+    "Click on a few particles",
+    "Train, and watch the picks come",
+    "Accept or correct, then export",
+];
 
 /// Draws the way in.
 pub fn empty_ui(ui: &mut Ui, state: &mut UiState) {

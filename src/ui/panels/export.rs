@@ -58,7 +58,9 @@ pub fn export_ui(ui: &mut Ui, state: &mut UiState) {
         return;
     }
     let mut open = true;
-    Window::new("Export coordinates").open(&mut open).collapsible(false).resizable(false).show(ui.ctx(), |ui| {
+    let window = Window::new("Export coordinates").open(&mut open).collapsible(false).resizable(false);
+    let centre = ui.ctx().content_rect().center();
+    window.pivot(egui::Align2::CENTER_CENTER).default_pos(centre).show(ui.ctx(), |ui| {
         ui.set_width(440.0);
         form_ui(ui, state);
     });

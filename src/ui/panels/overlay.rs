@@ -169,6 +169,14 @@ fn text_with_halo(painter: &egui::Painter, at: Pos2, align: Align2, text: &str, 
     painter.text(at, align, text, font, colour)
 }
 
+/// Text on a dark chip, for what must be read at any time.
+fn text_on_chip(painter: &egui::Painter, at: Pos2, align: Align2, text: &str, size: f32) {
+    let galley = painter.layout_no_wrap(text.to_owned(), FontId::proportional(size), theme::ON_SLICE);
+    let rect = align.anchor_size(at, galley.size() + vec2(8.0, 4.0));
+    painter.rect_filled(rect, 3.0, theme::CHIP);
+    painter.galley(rect.min + vec2(4.0, 2.0), galley, theme::ON_SLICE);
+}
+
 /// Draws the letters.
 pub fn paint_cues(painter: &egui::Painter, cues: &[Cue]) {
     for Cue { at, letter, colour } in cues {
@@ -225,8 +233,8 @@ pub fn paint_title(painter: &egui::Painter, frame: &Frame, slab: usize) {
     let slab = if slab > 1 { format!("   mean of {slab} slices, for the eye only") } else { String::new() };
     let slices = frame.shape[axis];
     let text = format!("{}   {} {} / {}{slab}", frame.plane.name(), AXIS_NAMES[axis], frame.depth, slices.saturating_sub(1));
-    let at = frame.rect.left_top() + vec2(8.0, 6.0);
-    text_with_halo(painter, at, Align2::LEFT_TOP, &text, FontId::proportional(12.0), theme::ON_SLICE);
+    let at = frame.rect.left_top() + vec2(5.0, 5.0);
+    text_on_chip(painter, at, Align2::LEFT_TOP, &text, 12.0);
 }
 
 /// A round length that fits, in nanometres, and its length on the screen.
@@ -254,8 +262,7 @@ pub fn paint_scale(painter: &egui::Painter, frame: &Frame, spacing_angstrom: Opt
     painter.line_segment([left + vec2(-1.0, 0.0), right + vec2(1.0, 0.0)], Stroke::new(5.0, theme::HALO));
     painter.line_segment([left, right], Stroke::new(3.0, theme::ON_SLICE));
     let text = if length >= 1000.0 { format!("{} µm", length / 1000.0) } else { format!("{length} nm") };
-    let at = left + vec2(0.0, -5.0);
-    text_with_halo(painter, at, Align2::LEFT_BOTTOM, &text, FontId::proportional(11.0), theme::ON_SLICE);
+    text_on_chip(painter, left + vec2(-2.0, -6.0), Align2::LEFT_BOTTOM, &text, 11.0);
 }
 
 #[cfg(test)]

@@ -102,8 +102,8 @@ fn run_ui(ui: &mut Ui, state: &UiState) {
     if let Some(progress) = training.progress {
         let share = progress.step as f32 / progress.steps.max(1) as f32;
         let text = format!("{} / {} steps", progress.step, progress.steps);
-        ui.add(ProgressBar::new(share).text(RichText::new(text).small()).desired_height(16.0))
-            .accessible_name("Training progress");
+        let name = format!("Training progress: {text}");
+        ui.add(ProgressBar::new(share).text(RichText::new(text).small()).desired_height(16.0)).accessible_name(name);
         let left = if training.phase == Phase::Running || training.phase == Phase::Paused {
             format!(", {} left", duration(progress.remaining))
         } else {
@@ -115,6 +115,7 @@ fn run_ui(ui: &mut Ui, state: &UiState) {
     if training.losses.len() > 1 {
         let plot = Plot::new("loss")
             .height(92.0)
+            .width(ui.available_width() - 6.0)
             .show_axes([false, true])
             .show_grid([false, true])
             .allow_drag(false)
