@@ -205,7 +205,7 @@ pub struct Demo {
     #[arg(long)]
     pub headless: bool,
     /// Training steps of the job without a window.
-    #[arg(long, default_value_t = 250, value_name = "N")]
+    #[arg(long, default_value_t = 400, value_name = "N")]
     pub steps: usize,
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto, value_name = "D")]

@@ -16,6 +16,8 @@ use crate::train::{Session, TrainConfig, TrainingSet, TrainingTomogram};
 const SHAPE: [usize; 3] = [56, 160, 160];
 /// Seed of the first demo tomogram.
 const SEED: u64 = 20;
+/// Less noise than a usual exposure, so that a few minutes of training suffice.
+const NOISE: f64 = 0.6;
 /// The tomograms: the first two are learnt from, the last is picked and scored.
 const NAMES: [&str; 3] = ["demo-train-1", "demo-train-2", "demo-test"];
 
@@ -44,7 +46,7 @@ fn prepare(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let complete = folder.join("classes.toml").exists() && paths.iter().all(|path| path.with_extension("csv").exists());
     if !complete {
         eprintln!("making three tomograms with known particles in {}", folder.display());
-        let config = SimulationConfig { shape: SHAPE, seed: SEED, ..SimulationConfig::default() };
+        let config = SimulationConfig { shape: SHAPE, seed: SEED, noise: NOISE, ..SimulationConfig::default() };
         simulate::make(&config, &NAMES.map(str::to_owned), folder)?;
     }
     Ok(paths)

@@ -7,6 +7,7 @@ mod augment;
 mod cotrain;
 mod data;
 mod live;
+mod priority;
 mod protocol;
 mod schedule;
 mod session;
@@ -14,6 +15,7 @@ mod trainer;
 mod worker;
 
 pub use data::{DataError, PreparedTomogram, TrainingData};
+pub use priority::compute_in_background;
 pub use protocol::{
     Command, DeviceChoice, Event, Heatmap, LiveView, Pick, PickSet, Preset, Progress, TrainConfig, TrainingSet,
     TrainingTomogram,

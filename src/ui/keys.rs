@@ -15,7 +15,7 @@ pub fn keys(ctx: &Context, state: &mut UiState) {
     if ctx.text_edit_focused() {
         return;
     }
-    let pressed = |key| ctx.input_mut(|input| input.consume_key(Modifiers::NONE, key));
+    let pressed = |key| times(ctx, Modifiers::NONE, key) > 0;
     views(ctx, state);
     for (index, key) in NUMBERS.into_iter().enumerate() {
         if pressed(key) {
@@ -28,7 +28,7 @@ pub fn keys(ctx: &Context, state: &mut UiState) {
     if pressed(Key::N) {
         state.kind = Some(PointKind::Negative);
     }
-    if pressed(Key::Delete) {
+    for _ in 0..times(ctx, Modifiers::NONE, Key::Delete) {
         let plane = state.hover.map_or(Plane::Xy, |hover| hover.plane);
         let at = state.hover.map_or(state.crosshair.map(|n| n as f64), |hover| hover.index);
         let scale = state.panes[plane.index()].view.map_or(1.0, |view| view.points_per_voxel);
@@ -37,10 +37,10 @@ pub fn keys(ctx: &Context, state: &mut UiState) {
             state.remove_nearest(at, distance);
         }
     }
-    if pressed(Key::OpenBracket) {
+    for _ in 0..times(ctx, Modifiers::NONE, Key::OpenBracket) {
         state.step_tomogram(-1);
     }
-    if pressed(Key::CloseBracket) {
+    for _ in 0..times(ctx, Modifiers::NONE, Key::CloseBracket) {
         state.step_tomogram(1);
     }
     if pressed(Key::T) {
@@ -51,17 +51,17 @@ pub fn keys(ctx: &Context, state: &mut UiState) {
     }
     // Enter and space also press the button that has the keyboard's focus.
     let free = ctx.memory(|memory| memory.focused().is_none());
-    if pressed(Key::K) {
+    for _ in 0..times(ctx, Modifiers::NONE, Key::K) {
         state.review_step(true);
     }
-    if pressed(Key::J) {
+    for _ in 0..times(ctx, Modifiers::NONE, Key::J) {
         state.review_step(false);
     }
     if free && state.picks.reviewed.is_some() {
-        if pressed(Key::Enter) {
+        for _ in 0..times(ctx, Modifiers::NONE, Key::Enter) {
             state.review_decide(true);
         }
-        if pressed(Key::Backspace) {
+        for _ in 0..times(ctx, Modifiers::NONE, Key::Backspace) {
             state.review_decide(false);
         }
     }
@@ -75,17 +75,22 @@ pub fn keys(ctx: &Context, state: &mut UiState) {
     }
 }
 
+/// How often a key was pressed since the last frame. A slow frame gathers several presses, and none of them may be lost.
+fn times(ctx: &Context, modifiers: Modifiers, key: Key) -> usize {
+    ctx.input_mut(|input| input.count_and_consume_key(modifiers, key))
+}
+
 /// What works while text is being typed too.
 fn commands(ctx: &Context, state: &mut UiState) {
-    let pressed = |modifiers, key| ctx.input_mut(|input| input.consume_key(modifiers, key));
+    let pressed = |modifiers, key| times(ctx, modifiers, key) > 0;
     let typing = ctx.text_edit_focused();
     let shifted = Modifiers::COMMAND | Modifiers::SHIFT;
     if !typing {
         // The more specific combination comes first: egui takes ctrl+shift+Z for ctrl+Z as well.
-        if pressed(shifted, Key::Z) || pressed(Modifiers::COMMAND, Key::Y) {
+        for _ in 0..times(ctx, shifted, Key::Z) + times(ctx, Modifiers::COMMAND, Key::Y) {
             state.request(Action::Redo);
         }
-        if pressed(Modifiers::COMMAND, Key::Z) {
+        for _ in 0..times(ctx, Modifiers::COMMAND, Key::Z) {
             state.request(Action::Undo);
         }
     }
@@ -100,7 +105,7 @@ fn commands(ctx: &Context, state: &mut UiState) {
 }
 
 fn views(ctx: &Context, state: &mut UiState) {
-    let pressed = |modifiers, key| ctx.input_mut(|input| input.consume_key(modifiers, key));
+    let pressed = |modifiers, key| times(ctx, modifiers, key) > 0;
     let plane = state.hover.map_or(Plane::Xy, |hover| hover.plane);
     // A slider that has the keyboard's focus needs the arrows for itself.
     let free = ctx.memory(|memory| memory.focused().is_none());
@@ -110,11 +115,9 @@ fn views(ctx: &Context, state: &mut UiState) {
         if !(always || free) {
             continue;
         }
-        if pressed(Modifiers::SHIFT, key) {
-            state.step_slice(plane, 10 * step);
-        }
-        if pressed(Modifiers::NONE, key) {
-            state.step_slice(plane, step);
+        let count = 10 * times(ctx, Modifiers::SHIFT, key) + times(ctx, Modifiers::NONE, key);
+        if count > 0 {
+            state.step_slice(plane, step * count as isize);
         }
     }
     if pressed(Modifiers::NONE, Key::Home) {
@@ -135,10 +138,11 @@ fn views(ctx: &Context, state: &mut UiState) {
     if pressed(Modifiers::NONE, Key::L) {
         state.display.labels = !state.display.labels;
     }
-    if pressed(Modifiers::NONE, Key::Minus) {
+    for _ in 0..times(ctx, Modifiers::NONE, Key::Minus) {
         state.change_slab(false);
     }
-    if pressed(Modifiers::NONE, Key::Plus) || pressed(Modifiers::SHIFT, Key::Plus) || pressed(Modifiers::NONE, Key::Equals) {
+    let thicker = [(Modifiers::NONE, Key::Plus), (Modifiers::SHIFT, Key::Plus), (Modifiers::NONE, Key::Equals)];
+    for _ in 0..thicker.into_iter().map(|(modifiers, key)| times(ctx, modifiers, key)).sum() {
         state.change_slab(true);
     }
 }

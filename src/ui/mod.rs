@@ -30,7 +30,7 @@ pub use state::{Action, UiState};
 
 use crate::coordinates::read_classes;
 use crate::project::Project;
-use crate::train::Session;
+use crate::train::{Session, compute_in_background};
 
 /// Name under which the desktop knows the window.
 const APP_ID: &str = "semietpicker";
@@ -79,6 +79,7 @@ pub fn run_demo(folder: &Path, tomograms: &[PathBuf], classes: &Path) -> anyhow:
 }
 
 fn open_window(document: Document, options: WindowOptions, begin: impl FnOnce(&mut App) + 'static) -> anyhow::Result<()> {
+    compute_in_background();
     let viewport = egui::ViewportBuilder::default()
         .with_title("SemiETPicker")
         .with_app_id(APP_ID)
