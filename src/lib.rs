@@ -20,6 +20,7 @@
 //! Positions are continuous voxel indices ordered `(z, y, x)`; an integer is a voxel's centre ([`geometry`]).
 #![recursion_limit = "256"]
 
+mod causes;
 pub mod cli;
 pub mod coordinates;
 pub mod geometry;

@@ -55,15 +55,45 @@ fn from_simulation_to_scores() {
     let pair = format!("{}={}", text(&a), text(&a.with_extension("csv")));
     let region = format!("{}=0,0,0,60,72,32", text(&a));
     let trained = json(&good(&[
-        "train", "--labelled", &pair, "--region", &region, "--classes", text(&classes), "--out", text(&model), "--steps", "3",
-        "--crop", "32", "--batch", "1", "--device", "cpu", "--json",
+        "train",
+        "--labelled",
+        &pair,
+        "--region",
+        &region,
+        "--classes",
+        text(&classes),
+        "--out",
+        text(&model),
+        "--steps",
+        "3",
+        "--crop",
+        "32",
+        "--batch",
+        "1",
+        "--device",
+        "cpu",
+        "--json",
     ]));
     assert_eq!(trained["training"]["steps"], 3);
     assert!(model.exists());
 
     let picked = json(&good(&[
-        "pick", "--model", text(&model), text(&a), text(&b), "--out", text(&out), "--format", "csv", "relion5", "--heatmaps",
-        "--threshold", "0.06", "--device", "cpu", "--json",
+        "pick",
+        "--model",
+        text(&model),
+        text(&a),
+        text(&b),
+        "--out",
+        text(&out),
+        "--format",
+        "csv",
+        "relion5",
+        "--heatmaps",
+        "--threshold",
+        "0.06",
+        "--device",
+        "cpu",
+        "--json",
     ]));
     for file in picked["files"].as_array().expect("a list") {
         assert!(Path::new(file.as_str().expect("a path")).exists(), "{file}");
@@ -75,11 +105,13 @@ fn from_simulation_to_scores() {
     assert!(bad(1, &again).contains("simulated-2.csv"), "nothing is overwritten unasked");
 
     let truth = b.with_extension("csv");
-    let perfect = json(&good(&["evaluate", "--picks", text(&truth), "--truth", text(&truth), "--classes", text(&classes), "--json"]));
+    let perfect =
+        json(&good(&["evaluate", "--picks", text(&truth), "--truth", text(&truth), "--classes", text(&classes), "--json"]));
     assert_eq!(perfect["mean"]["f1@0.5"], 1.0);
     assert!(perfect["classes"]["ribosome"]["precision@0.5"].is_number());
     assert!(perfect["czii"].is_null(), "proteasomes are not in the challenge");
-    let scored = json(&good(&["evaluate", "--picks", text(&picks), "--truth", text(&truth), "--classes", text(&classes), "--json"]));
+    let scored =
+        json(&good(&["evaluate", "--picks", text(&picks), "--truth", text(&truth), "--classes", text(&classes), "--json"]));
     let mean = scored["mean"]["f1@0.5"].as_f64().expect("a number");
     assert!((0.0..1.0).contains(&mean));
 }
@@ -93,7 +125,8 @@ fn bad_arguments_end_with_2_and_failures_with_1() {
     bad(2, &["train"]);
     bad(2, &["frobnicate", "--hard"]);
     bad(2, &["pick", "--model", "m", text(&a), "--out", "o", "--threshold", "seldom"]);
-    let message = bad(2, &["evaluate", "--picks", text(&truth), text(&truth), "--truth", text(&truth), "--classes", text(&classes)]);
+    let message =
+        bad(2, &["evaluate", "--picks", text(&truth), text(&truth), "--truth", text(&truth), "--classes", text(&classes)]);
     assert!(message.contains("one --truth for each --picks"), "{message}");
     let pair = format!("{}={}", text(&a), text(&truth));
     let train = ["train", "--labelled", &pair, "--classes", text(&classes), "--out", "m.model", "--device", "cpu"];
@@ -104,7 +137,9 @@ fn bad_arguments_end_with_2_and_failures_with_1() {
     assert!(bad(1, &["info", "/nowhere.mrc"]).contains("/nowhere.mrc"));
     assert!(bad(1, &["info", text(&classes)]).contains("classes.toml"));
     assert!(bad(1, &["info", text(&a), "--voxel", "0,0,72"]).contains("voxel"));
-    assert!(bad(1, &["pick", "--model", text(&truth), text(&a), "--out", text(folder.path())]).contains("not a SemiETPicker model"));
+    assert!(
+        bad(1, &["pick", "--model", text(&truth), text(&a), "--out", text(folder.path())]).contains("not a SemiETPicker model")
+    );
     assert!(bad(1, &["simulate", "--out", text(folder.path()), "--shape", "4", "4", "4"]).contains("too small"));
 }
 
@@ -122,8 +157,21 @@ fn an_unknown_spacing_names_the_flag_that_gives_it() {
     let pair = format!("{}={}", text(&unknown), text(&truth));
     let model = folder.path().join("m.model");
     let train = [
-        "train", "--labelled", &pair, "--classes", text(&folder.path().join("classes.toml")).to_owned().leak(), "--out",
-        text(&model), "--device", "cpu", "--steps", "1", "--crop", "16", "--batch", "1",
+        "train",
+        "--labelled",
+        &pair,
+        "--classes",
+        text(&folder.path().join("classes.toml")).to_owned().leak(),
+        "--out",
+        text(&model),
+        "--device",
+        "cpu",
+        "--steps",
+        "1",
+        "--crop",
+        "16",
+        "--batch",
+        "1",
     ];
     assert!(bad(2, &train).contains("--spacing"));
     good(&[&train[..], &["--spacing", "10"]].concat());

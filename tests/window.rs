@@ -409,6 +409,23 @@ fn undo_and_redo_survive_a_change_of_slice() {
 }
 
 #[test]
+fn several_presses_within_one_slow_frame_all_count() {
+    let mut window = Window::with_class();
+    window.label_balls(3);
+    let press = |key, modifiers| Event::Key { key, physical_key: None, pressed: true, repeat: false, modifiers };
+    let undo = press(Key::Z, Modifiers::COMMAND);
+    window.harness.input_mut().events.extend([undo.clone(), undo]);
+    window.settle();
+    assert_eq!(window.labels().len(), 1);
+    let slice = |window: &Window| window.harness.state().state.crosshair[0];
+    let before = slice(&window);
+    let up = press(Key::PageUp, Modifiers::NONE);
+    window.harness.input_mut().events.extend([up.clone(), up.clone(), up]);
+    window.settle();
+    assert_eq!(slice(&window), before + 3);
+}
+
+#[test]
 fn points_are_dragged_removed_and_never_doubled() {
     let mut window = Window::with_class();
     window.label_balls(1);

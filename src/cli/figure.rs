@@ -47,9 +47,8 @@ fn circle(picture: &mut RgbImage, [y, x]: [f64; 2], radius: f64, colour: [u8; 3]
     let zoom = f64::from(ZOOM);
     // A voxel's centre is half a voxel from its first pixel.
     let (cx, cy, r) = ((x + 0.5) * zoom, (y + 0.5) * zoom, radius * zoom);
-    let range = |centre: f64, size: u32| {
-        ((centre - r - 2.0).max(0.0) as u32)..((centre + r + 3.0).clamp(0.0, f64::from(size)) as u32)
-    };
+    let range =
+        |centre: f64, size: u32| ((centre - r - 2.0).max(0.0) as u32)..((centre + r + 3.0).clamp(0.0, f64::from(size)) as u32);
     for py in range(cy, picture.height()) {
         for px in range(cx, picture.width()) {
             let distance = (f64::from(px) + 0.5 - cx).hypot(f64::from(py) + 0.5 - cy);

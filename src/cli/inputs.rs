@@ -1,6 +1,6 @@
 //! From file names to what a session works on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -65,7 +65,8 @@ pub(super) fn split_pair(text: &str) -> Result<(PathBuf, &str), Usage> {
         .ok_or_else(|| Usage(format!("`{text}` must name a tomogram and a file or a box, joined by `=`")))
 }
 
-/// The labels of one tomogram out of a file: rows of other tomograms are left out, rows of unknown classes too, with a warning.
+/// The labels of one tomogram out of a file. Where the file names several tomograms, rows of the others are left out; where it names
+/// only one, the pair given on the command line decides. Rows of unknown classes are left out with a warning.
 pub(super) fn labels_from(
     path: &Path,
     tomogram: &TrainingTomogram,
@@ -77,7 +78,13 @@ pub(super) fn labels_from(
     let mut unknown: BTreeMap<&str, usize> = BTreeMap::new();
     let mut outside = 0;
     let shape = tomogram.source.info().shape;
-    for row in rows.iter().filter(|row| belongs(row, &tomogram.name)) {
+    let named: BTreeSet<&str> = rows.iter().filter_map(|row| row.tomogram.as_deref()).collect();
+    if let (Some(only), 1) = (named.first(), named.len())
+        && !same_tomogram(only, &tomogram.name)
+    {
+        eprintln!("warning: these labels name the tomogram {only}; they are taken for {}: {}", tomogram.name, path.display());
+    }
+    for row in rows.iter().filter(|row| named.len() <= 1 || belongs(row, &tomogram.name)) {
         let Some(kind) = kind_of(&row.class, classes) else {
             *unknown.entry(&row.class).or_default() += 1;
             continue;
@@ -91,7 +98,10 @@ pub(super) fn labels_from(
         labels.points.insert(id, Point { id, position, kind });
     }
     for (class, count) in unknown {
-        eprintln!("warning: {count} labels of class {class} are left out, which the classes file does not name: {}", path.display());
+        eprintln!(
+            "warning: {count} labels of class {class} are left out, which the classes file does not name: {}",
+            path.display()
+        );
     }
     if outside > 0 {
         eprintln!(
@@ -104,7 +114,12 @@ pub(super) fn labels_from(
             path.display()
         );
     }
-    anyhow::ensure!(!labels.points.is_empty(), "no label of a known class for {} in this file: {}", tomogram.name, path.display());
+    anyhow::ensure!(
+        !labels.points.is_empty(),
+        "no label of a known class for {} in this file: {}",
+        tomogram.name,
+        path.display()
+    );
     Ok(labels)
 }
 
@@ -123,11 +138,7 @@ fn belongs(row: &CoordinateRow, tomogram: &str) -> bool {
 }
 
 /// Adds a complete region to labels.
-pub(super) fn add_region(
-    tomogram: &mut TrainingTomogram,
-    voxels: VoxelBox,
-    next_id: &mut u64,
-) -> Result<(), Usage> {
+pub(super) fn add_region(tomogram: &mut TrainingTomogram, voxels: VoxelBox, next_id: &mut u64) -> Result<(), Usage> {
     let shape = tomogram.source.info().shape;
     if !voxels.fits_in(shape) {
         return Err(Usage(format!(

@@ -16,6 +16,8 @@ use clap::Parser as _;
 
 pub use arguments::{Arguments, Task};
 
+use crate::causes::with_causes;
+
 /// A mistake in the arguments that only shows when they are used together; exit code 2, as for any other bad argument.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -30,7 +32,7 @@ pub fn main() -> ExitCode {
         // A reader that stops early, such as `head`, is no failure.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("semietpicker: {error:#}");
+            eprintln!("semietpicker: {}", with_causes(error.as_ref(), ": "));
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }

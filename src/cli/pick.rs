@@ -51,31 +51,22 @@ pub(super) fn run(options: &Pick) -> anyhow::Result<()> {
             points,
         });
     }
-    let export_options =
-        ExportOptions { overwrite: options.overwrite, file_per_tomogram: true, ..ExportOptions::default() };
+    let export_options = ExportOptions { overwrite: options.overwrite, file_per_tomogram: true, ..ExportOptions::default() };
     for format in &options.format {
         files.extend(export(*format, &options.out, &checkpoint.metadata.classes, &exports, &export_options)?);
     }
     report(options, &checkpoint, &exports, &files)
 }
 
-fn report(
-    options: &Pick,
-    checkpoint: &Checkpoint,
-    exports: &[ExportTomogram],
-    files: &[PathBuf],
-) -> anyhow::Result<()> {
+fn report(options: &Pick, checkpoint: &Checkpoint, exports: &[ExportTomogram], files: &[PathBuf]) -> anyhow::Result<()> {
     let classes = &checkpoint.metadata.classes;
     let count = |tomogram: &ExportTomogram, class: usize| tomogram.points.iter().filter(|p| p.class == class).count();
     if options.json {
         let tomograms: serde_json::Map<String, serde_json::Value> = exports
             .iter()
             .map(|tomogram| {
-                let counts: serde_json::Map<_, _> = classes
-                    .iter()
-                    .enumerate()
-                    .map(|(i, class)| (class.name.clone(), count(tomogram, i).into()))
-                    .collect();
+                let counts: serde_json::Map<_, _> =
+                    classes.iter().enumerate().map(|(i, class)| (class.name.clone(), count(tomogram, i).into())).collect();
                 (tomogram.name.clone(), counts.into())
             })
             .collect();
@@ -111,8 +102,7 @@ pub(super) fn chosen(picks: &PickSet, threshold: Threshold) -> Vec<ExportPoint> 
 fn write_heatmaps(options: &Pick, picked: &Picked, name: &str, spacing: f64) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for (class, values) in picked.picks.classes.iter().zip(&picked.heatmaps.classes) {
-        let safe: String =
-            class.name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
+        let safe: String = class.name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
         let path = options.out.join(format!("{name}.{safe}.heatmap.mrc"));
         if path.exists() && !options.overwrite {
             anyhow::bail!("the file exists; add --overwrite to replace it: {}", path.display());

@@ -58,8 +58,7 @@ pub(super) fn train(session: &Session, config: TrainConfig, set: TrainingSet) ->
                 losses.push(progress.loss);
                 let recent = &losses[losses.len().saturating_sub(REPORT_EVERY)..];
                 summary.last_loss = recent.iter().sum::<f32>() / recent.len() as f32;
-                let consistency =
-                    progress.consistency_loss.map_or(String::new(), |loss| format!(", consistency {loss:.5}"));
+                let consistency = progress.consistency_loss.map_or(String::new(), |loss| format!(", consistency {loss:.5}"));
                 let text = format!(
                     "loss {:.5}{consistency}, {:.2} steps/s, {} s left",
                     summary.last_loss,
@@ -100,11 +99,7 @@ pub(super) fn save(session: &Session, path: &Path) -> anyhow::Result<()> {
 }
 
 /// Picks one tomogram with the session's model.
-pub(super) fn pick(
-    session: &Session,
-    tomogram: crate::train::TrainingTomogram,
-    flips: bool,
-) -> anyhow::Result<Arc<PickSet>> {
+pub(super) fn pick(session: &Session, tomogram: crate::train::TrainingTomogram, flips: bool) -> anyhow::Result<Arc<PickSet>> {
     let bar = bar(100, "picking");
     bar.set_message(tomogram.name.clone());
     session.send(Command::Pick { tomograms: vec![tomogram], flips })?;

@@ -46,7 +46,8 @@ fn a_box_lists_x_first() {
 
 #[test]
 fn thresholds_are_auto_or_a_score() {
-    let threshold = |text: &str| match parse(&format!("semietpicker pick --model m a.mrc --out o --threshold {text}")).ok()?.task {
+    let threshold = |text: &str| match parse(&format!("semietpicker pick --model m a.mrc --out o --threshold {text}")).ok()?.task
+    {
         Some(Task::Pick(pick)) => Some(pick.threshold),
         _ => None,
     };

@@ -51,9 +51,10 @@ fn training_set(options: &Train) -> anyhow::Result<TrainingSet> {
     for pair in &options.region {
         let (path, region) = inputs::split_pair(pair)?;
         let voxels = parse_box(region).map_err(Usage)?;
-        let index = paths.iter().position(|known| *known == path).ok_or_else(|| {
-            Usage(format!("--region names a tomogram that --labelled does not: {}", path.display()))
-        })?;
+        let index = paths
+            .iter()
+            .position(|known| *known == path)
+            .ok_or_else(|| Usage(format!("--region names a tomogram that --labelled does not: {}", path.display())))?;
         inputs::add_region(&mut tomograms[index], voxels, &mut next_id)?;
     }
     if !options.sparse {

@@ -26,12 +26,12 @@ const LARGEST: u64 = 4 << 30;
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The file system refused.
-    #[error("cannot {action} the model file: {source}: {path}")]
+    #[error("cannot {action} the model file: {cause}: {path}")]
     Io {
         /// `read` or `write`.
         action: &'static str,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
         /// The file.
         path: PathBuf,
     },
@@ -44,7 +44,9 @@ pub enum CheckpointError {
         path: PathBuf,
     },
     /// It was written by a later version.
-    #[error("this model was written by a later version of the program (format {found}, this program reads up to {VERSION}); update the program: {path}")]
+    #[error(
+        "this model was written by a later version of the program (format {found}, this program reads up to {VERSION}); update the program: {path}"
+    )]
     Later {
         /// The file's format.
         found: u32,
@@ -52,10 +54,10 @@ pub enum CheckpointError {
         path: PathBuf,
     },
     /// Its weights do not fit its description.
-    #[error("this model file is damaged: {source}: {path}")]
+    #[error("this model file is damaged: {fault}: {path}")]
     Weights {
         /// What does not fit.
-        source: WeightsError,
+        fault: WeightsError,
         /// The file.
         path: PathBuf,
     },
@@ -155,7 +157,7 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::Io`] when the file system refuses; an existing file is then unchanged.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        let io = |source| CheckpointError::Io { action: "write", source, path: path.to_owned() };
+        let io = |cause| CheckpointError::Io { action: "write", cause, path: path.to_owned() };
         let weights = named_weights(&self.network);
         let bytes: Vec<(&String, &Vec<usize>, Vec<u8>)> = weights
             .iter()
@@ -183,7 +185,7 @@ impl Checkpoint {
     /// # Errors
     /// When the file cannot be read, is not a model, comes from a later version or is damaged.
     pub fn load(path: &Path, device: &Device) -> Result<Self, CheckpointError> {
-        let io = |source| CheckpointError::Io { action: "read", source, path: path.to_owned() };
+        let io = |cause| CheckpointError::Io { action: "read", cause, path: path.to_owned() };
         let not_a_model = |reason: String| CheckpointError::NotAModel { reason, path: path.to_owned() };
         let length = std::fs::metadata(path).map_err(io)?.len();
         if length > LARGEST {
@@ -224,7 +226,7 @@ impl Checkpoint {
             )));
         }
         let network = load_weights(metadata.network.init(0, device), weights)
-            .map_err(|source| CheckpointError::Weights { source, path: path.to_owned() })?;
+            .map_err(|fault| CheckpointError::Weights { fault, path: path.to_owned() })?;
         Ok(Self { metadata, network })
     }
 }

@@ -117,13 +117,7 @@ struct Normalised {
     rstd: Vec<f32>,
 }
 
-fn normalise(
-    x: &FlexTensor,
-    scale: &FlexTensor,
-    shift: &FlexTensor,
-    residual: Option<&FlexTensor>,
-    groups: usize,
-) -> Normalised {
+fn normalise(x: &FlexTensor, scale: &FlexTensor, shift: &FlexTensor, residual: Option<&FlexTensor>, groups: usize) -> Normalised {
     let shape = norm_shape(x, groups);
     let mut out = vec![0.0; slice(x).len()];
     let mut mean = vec![0.0; shape.batch * groups];
@@ -328,9 +322,7 @@ impl<C: CheckpointStrategy> CpuOps for Autodiff<Flex, C> {
                 let out = Flex::network_conv3d(x.clone(), weight.clone(), stride);
                 prep.finish((x, weight, stride), out)
             }
-            OpsKind::UnTracked(prep) => {
-                prep.finish(Flex::network_conv3d(x.into_primitive(), weight.into_primitive(), stride))
-            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::network_conv3d(x.into_primitive(), weight.into_primitive(), stride)),
         }
     }
 }

@@ -61,11 +61,7 @@ fn cpu() -> Selected {
 
 /// The adapters of the graphics interface that the network computes with.
 fn adapters() -> Vec<wgpu::AdapterInfo> {
-    let backends = if cfg!(target_os = "macos") {
-        wgpu::Backends::METAL
-    } else {
-        wgpu::Backends::VULKAN | wgpu::Backends::DX12
-    };
+    let backends = if cfg!(target_os = "macos") { wgpu::Backends::METAL } else { wgpu::Backends::VULKAN | wgpu::Backends::DX12 };
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
     let instance = wgpu::Instance::new(descriptor);

@@ -4,7 +4,10 @@
 //! normalisation on the CPU, which are our own ([`kernels`]).
 
 mod checkpoint;
-#[allow(clippy::disallowed_macros, reason = "burn's macro writes `unimplemented!` for devices that this extension is never called on")]
+#[allow(
+    clippy::disallowed_macros,
+    reason = "burn's macro writes `unimplemented!` for devices that this extension is never called on"
+)]
 mod cpu;
 mod device;
 mod initial;

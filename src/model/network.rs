@@ -167,8 +167,7 @@ impl Residual {
             norm1: Norm::new(draw, channels_out),
             conv2: Conv::new(draw, channels_out, channels_out, 3, 1),
             norm2: Norm::new(draw, channels_out),
-            shortcut: (channels_in != channels_out || stride != 1)
-                .then(|| Conv::new(draw, channels_in, channels_out, 1, stride)),
+            shortcut: (channels_in != channels_out || stride != 1).then(|| Conv::new(draw, channels_in, channels_out, 1, stride)),
         }
     }
 

@@ -42,9 +42,7 @@ pub(super) fn group_norm_relu(
     if is_cpu(&x.device()) {
         let (x, scale, shift) = (x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch());
         return Tensor::from_dispatch(match residual {
-            Some(residual) => {
-                <Dispatch as CpuOps>::network_norm_add_relu(x, scale, shift, residual.into_dispatch(), groups)
-            }
+            Some(residual) => <Dispatch as CpuOps>::network_norm_add_relu(x, scale, shift, residual.into_dispatch(), groups),
             None => <Dispatch as CpuOps>::network_norm_relu(x, scale, shift, groups),
         });
     }

@@ -103,11 +103,7 @@ fn cell_range(first: f64, last: f64, cells: usize) -> std::ops::Range<usize> {
     start..end.max(start)
 }
 
-fn for_each_cell(
-    ranges: [std::ops::Range<usize>; 3],
-    cells: [usize; 3],
-    mut visit: impl FnMut(usize, [usize; 3]),
-) {
+fn for_each_cell(ranges: [std::ops::Range<usize>; 3], cells: [usize; 3], mut visit: impl FnMut(usize, [usize; 3])) {
     for z in ranges[0].clone() {
         for y in ranges[1].clone() {
             for x in ranges[2].clone() {
@@ -177,11 +173,8 @@ mod tests {
 
     #[test]
     fn padding_teaches_nothing() {
-        let supervision = Supervision {
-            markers: vec![],
-            complete: vec![everywhere(31.0)],
-            inside: ([4.0, 0.0, 0.0], [20.0, 31.0, 31.0]),
-        };
+        let supervision =
+            Supervision { markers: vec![], complete: vec![everywhere(31.0)], inside: ([4.0, 0.0, 0.0], [20.0, 31.0, 31.0]) };
         let target = render_target([32; 3], &[5.0], &supervision);
         let known: Vec<bool> = (0..16).map(|z| target.weight[z * 256] == 1.0).collect();
         let expected: Vec<bool> = (0..16).map(|z| (2..=10).contains(&z)).collect();

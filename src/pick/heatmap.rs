@@ -59,12 +59,7 @@ pub fn predict(
     let shape = volume.shape();
     let cells = shape.map(|n| n.div_ceil(OUTPUT_STRIDE));
     let per_class: usize = cells.iter().product();
-    let tiling = tile(
-        options.region.unwrap_or(VoxelBox::whole(shape)),
-        options.window,
-        options.overlap,
-        config.total_stride(),
-    );
+    let tiling = tile(options.region.unwrap_or(VoxelBox::whole(shape)), options.window, options.overlap, config.total_stride());
     let kernel = gaussian_weights(tiling.window.map(|n| n / OUTPUT_STRIDE));
     let mut sums = vec![vec![0.0f32; per_class]; config.classes];
     let mut weights = vec![0.0f32; per_class];
@@ -117,13 +112,7 @@ pub(crate) fn predict_window(
 /// The heatmaps `[class][z][y][x]` of a window, or their mean over the window and its flips along z, y and x, each flipped back.
 ///
 /// With `flips`, `voxels` has one voxel more than the window at the start of each axis: see [`predict_window`].
-pub(crate) fn mean_of_views(
-    network: &Network,
-    device: &Device,
-    voxels: &[f32],
-    window: [usize; 3],
-    flips: bool,
-) -> Vec<f32> {
+pub(crate) fn mean_of_views(network: &Network, device: &Device, voxels: &[f32], window: [usize; 3], flips: bool) -> Vec<f32> {
     let margin = usize::from(flips);
     let padded = window.map(|n| n + margin);
     let mut views = vec![[false; 3]];

@@ -5,8 +5,8 @@ mod peaks;
 mod picker;
 mod windows;
 
-pub(crate) use heatmap::{mean_of_views, predict_window};
 pub use heatmap::{Heatmaps, PredictOptions, predict};
+pub(crate) use heatmap::{mean_of_views, predict_window};
 pub use peaks::{FLOOR, Peak, find_peaks};
 pub(crate) use picker::view_of;
 pub use picker::{PickError, Picked, Picker, supervised_thresholds};

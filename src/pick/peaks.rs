@@ -36,9 +36,8 @@ pub fn find_peaks(heatmap: &[f32], cells: [usize; 3], radius: f64, floor: f32) -
                     let score = at(z, y, x);
                     if score > floor && is_highest(heatmap, cells, [z, y, x], score, reach) {
                         let index = [z, y, x];
-                        let position = std::array::from_fn(|axis| {
-                            index[axis] as f64 + fraction(heatmap, cells, index, axis, score)
-                        });
+                        let position =
+                            std::array::from_fn(|axis| index[axis] as f64 + fraction(heatmap, cells, index, axis, score));
                         found.push(Peak { position, score });
                     }
                 }

@@ -71,8 +71,7 @@ impl Picker<'_> {
         progress: impl FnMut(f32) -> ControlFlow<()>,
     ) -> Result<Option<Picked>, PickError> {
         let prepared = PreparedTomogram::new(tomogram, self.metadata.spacing_angstrom)?;
-        let heatmaps =
-            predict(self.network, &self.metadata.network, self.device, &prepared.volume, options, progress)?;
+        let heatmaps = predict(self.network, &self.metadata.network, self.device, &prepared.volume, options, progress)?;
         Ok(heatmaps.map(|heatmaps| Picked { picks: self.picks(&prepared, &heatmaps), heatmaps, scale: prepared.scale }))
     }
 
@@ -136,14 +135,10 @@ pub fn supervised_thresholds(
     for (index, (tomogram, supervision)) in labelled.iter().enumerate() {
         let region = supervised_box(supervision, data.radii_voxels(), tomogram.volume.shape());
         let options = PredictOptions { region: Some(region), ..options.clone() };
-        let Some(heatmaps) = predict(
-            picker.network,
-            &picker.metadata.network,
-            picker.device,
-            &tomogram.volume,
-            &options,
-            |share| progress((index as f32 + share) / count),
-        )?
+        let Some(heatmaps) =
+            predict(picker.network, &picker.metadata.network, picker.device, &tomogram.volume, &options, |share| {
+                progress((index as f32 + share) / count)
+            })?
         else {
             return Ok(None);
         };
@@ -163,11 +158,8 @@ pub fn supervised_thresholds(
             runs[class].push(ScoredRun { picks, truth });
         }
     }
-    let thresholds = runs
-        .iter()
-        .zip(data.radii_voxels())
-        .map(|(runs, radius)| best_threshold(runs, *radius, TOLERANCE, 1.0).0)
-        .collect();
+    let thresholds =
+        runs.iter().zip(data.radii_voxels()).map(|(runs, radius)| best_threshold(runs, *radius, TOLERANCE, 1.0).0).collect();
     Ok(Some(thresholds))
 }
 

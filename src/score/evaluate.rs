@@ -82,8 +82,7 @@ impl fmt::Display for Evaluation {
         writeln!(f, "{:>8}{:>8}", "true", "found")?;
         for (name, score) in &self.classes {
             write!(f, "{name:width$}")?;
-            let ratios =
-                [score.f1_half, score.f1_three_quarters, score.precision_half, score.recall_half, score.f4_half];
+            let ratios = [score.f1_half, score.f1_three_quarters, score.precision_half, score.recall_half, score.f4_half];
             ratios.iter().try_for_each(|ratio| write!(f, "{ratio:>10.3}"))?;
             writeln!(f, "{:>8}{:>8}", score.truth, score.found)?;
         }

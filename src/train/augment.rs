@@ -19,10 +19,7 @@ pub(super) struct Orientation {
 
 impl Orientation {
     pub(super) fn random(random: &mut impl Rng) -> Self {
-        Self {
-            quarter_turns: random.random_range(0..4),
-            flip: std::array::from_fn(|_| random.random_bool(0.5)),
-        }
+        Self { quarter_turns: random.random_range(0..4), flip: std::array::from_fn(|_| random.random_bool(0.5)) }
     }
 
     /// Where a point of a cube of `n` voxels comes to lie.
@@ -122,11 +119,8 @@ mod tests {
 
     #[test]
     fn boxes_stay_ordered() {
-        let supervision = Supervision {
-            markers: vec![],
-            complete: vec![([0.0, 1.0, 2.0], [3.0, 4.0, 5.0])],
-            inside: ([0.0; 3], [7.0; 3]),
-        };
+        let supervision =
+            Supervision { markers: vec![], complete: vec![([0.0, 1.0, 2.0], [3.0, 4.0, 5.0])], inside: ([0.0; 3], [7.0; 3]) };
         let turned = Orientation { quarter_turns: 1, flip: [true, true, false] }.apply_supervision(&supervision, 8);
         let (first, last) = turned.complete[0];
         assert!((0..3).all(|axis| first[axis] <= last[axis]));

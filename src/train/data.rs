@@ -122,11 +122,7 @@ impl TrainingData {
     ///
     /// # Errors
     /// When there is no class, no labelled particle, no spacing, or a file cannot be read.
-    pub fn new(
-        set: &TrainingSet,
-        spacing_angstrom: Option<f64>,
-        known: Option<&TrainingData>,
-    ) -> Result<Self, DataError> {
+    pub fn new(set: &TrainingSet, spacing_angstrom: Option<f64>, known: Option<&TrainingData>) -> Result<Self, DataError> {
         if set.classes.is_empty() {
             return Err(DataError::NoClasses);
         }
@@ -248,9 +244,12 @@ impl TrainingData {
     /// What the user should know before the run: classes without labels, tomograms that are resampled.
     pub fn notes(&self) -> Vec<String> {
         let counts = self.labels_per_class();
-        let unlabelled = self.classes.iter().zip(&counts).filter(|(_, count)| **count == 0).map(|(class, _)| {
-            format!("class {} has no labels yet and will not be found until it has some", class.name)
-        });
+        let unlabelled = self
+            .classes
+            .iter()
+            .zip(&counts)
+            .filter(|(_, count)| **count == 0)
+            .map(|(class, _)| format!("class {} has no labels yet and will not be found until it has some", class.name));
         let resampled = self.labelled.iter().filter(|l| l.tomogram.is_resampled()).map(|l| {
             format!(
                 "{} is rescaled from {:.3} to {:.3} A per voxel for training",
@@ -369,9 +368,7 @@ impl Labelled {
     /// Whether a complete box covers the whole tomogram.
     fn is_wholly_complete(&self) -> bool {
         let shape = self.tomogram.volume.shape();
-        self.complete.iter().any(|(first, last)| {
-            (0..3).all(|axis| first[axis] <= 0.5 && last[axis] >= shape[axis] as f64 - 1.5)
-        })
+        self.complete.iter().any(|(first, last)| (0..3).all(|axis| first[axis] <= 0.5 && last[axis] >= shape[axis] as f64 - 1.5))
     }
 
     /// Labels and boxes that reach into a crop, in the crop's coordinates.

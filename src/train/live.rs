@@ -42,8 +42,7 @@ impl Live {
         let tiling = tile(whole, window, 0.25, picker.metadata.network.total_stride());
         let origins = tiling.origins();
         let cells = shape.map(|n| n.div_ceil(OUTPUT_STRIDE));
-        let heatmaps =
-            Heatmaps { cells, classes: vec![vec![0.0; cells.iter().product()]; picker.metadata.network.classes] };
+        let heatmaps = Heatmaps { cells, classes: vec![vec![0.0; cells.iter().product()]; picker.metadata.network.classes] };
         Ok(Self {
             tomogram,
             computed_at: vec![None; origins.len()],
@@ -139,8 +138,7 @@ impl Live {
                     let first = [origin[0], origin[1], origin[2]].map(|o| o as usize / OUTPUT_STRIDE);
                     let from = ((z - first[0]) * size[1] + y - first[1]) * size[2] + range[2].start - first[2];
                     let to = (z * cells[1] + y) * cells[2];
-                    heatmap[to + range[2].start..to + range[2].end]
-                        .copy_from_slice(&values[from..from + range[2].len()]);
+                    heatmap[to + range[2].start..to + range[2].end].copy_from_slice(&values[from..from + range[2].len()]);
                 }
             }
         }

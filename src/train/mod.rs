@@ -17,8 +17,7 @@ mod worker;
 pub use data::{DataError, PreparedTomogram, TrainingData};
 pub use priority::compute_in_background;
 pub use protocol::{
-    Command, DeviceChoice, Event, Heatmap, LiveView, Pick, PickSet, Preset, Progress, TrainConfig, TrainingSet,
-    TrainingTomogram,
+    Command, DeviceChoice, Event, Heatmap, LiveView, Pick, PickSet, Preset, Progress, TrainConfig, TrainingSet, TrainingTomogram,
 };
 pub use session::{Service, Session, SessionEnds, SessionError};
 pub use trainer::{StepLoss, TrainError, Trainer};

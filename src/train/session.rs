@@ -12,6 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded};
 
 use super::protocol::{Command, Event, LiveView};
+use crate::causes::with_causes;
 
 /// Commands that may wait; more mean that the thread hangs.
 const COMMANDS: usize = 256;
@@ -113,8 +114,7 @@ impl Session {
         let (command_sender, command_receiver) = bounded(COMMANDS);
         let (event_sender, event_receiver) = bounded(EVENTS);
         let slot = Slot::default();
-        let ends =
-            SessionEnds { commands: command_receiver, events: event_sender, slot: slot.clone(), wake: Arc::new(wake) };
+        let ends = SessionEnds { commands: command_receiver, events: event_sender, slot: slot.clone(), wake: Arc::new(wake) };
         let thread = std::thread::Builder::new()
             .name("training".to_owned())
             .stack_size(16 << 20)
@@ -186,7 +186,7 @@ fn serve<S: Service>(ends: &SessionEnds, make: impl Fn() -> S) {
     while let Some(command) = ends.wait_command() {
         match catch_unwind(AssertUnwindSafe(|| service.handle(command, ends))) {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => ends.emit(Event::Failed(format!("{error:#}"))),
+            Ok(Err(error)) => ends.emit(Event::Failed(with_causes(error.as_ref(), ": "))),
             Err(panic) => {
                 // The state may be half changed: start again from nothing. Labels live with the front end.
                 service = make();

@@ -96,10 +96,8 @@ fn noise_free_positions_are_right_to_half_a_voxel_for_even_and_odd_sizes() {
         let threshold = picked.picks.thresholds[0];
         let found: Vec<_> = picked.picks.picks.iter().filter(|pick| pick.score >= threshold).collect();
         assert_eq!(found.len(), truth.len(), "{shape:?} at {spacing} A: threshold {threshold}");
-        let errors: Vec<f64> = truth
-            .iter()
-            .map(|t| found.iter().map(|pick| distance(pick.position, *t)).fold(f64::MAX, f64::min))
-            .collect();
+        let errors: Vec<f64> =
+            truth.iter().map(|t| found.iter().map(|pick| distance(pick.position, *t)).fold(f64::MAX, f64::min)).collect();
         let worst = errors.iter().fold(0.0f64, |a, b| a.max(*b));
         let rms = (errors.iter().map(|e| e * e).sum::<f64>() / errors.len() as f64).sqrt();
         println!("{shape:?} at {spacing} A, flips {flips}: {} found, rms {rms:.3}, worst {worst:.3} voxels", found.len());
@@ -226,7 +224,9 @@ fn a_session_trains_pauses_takes_new_labels_stops_saves_and_picks() {
 
     session.send(Command::LoadModel { path: model, device: DeviceChoice::Cpu }).unwrap();
     let loaded = until(&session, "the model", |event| matches!(event, Event::ModelLoaded { .. }));
-    assert!(matches!(loaded, Event::ModelLoaded { classes, spacing_angstrom, .. } if classes == self::classes() && spacing_angstrom == 10.0));
+    assert!(
+        matches!(loaded, Event::ModelLoaded { classes, spacing_angstrom, .. } if classes == self::classes() && spacing_angstrom == 10.0)
+    );
     session.send(Command::Pick { tomograms: vec![labelled], flips: false }).unwrap();
     let picked = until(&session, "the picks", |event| matches!(event, Event::Picked(_)));
     assert!(matches!(picked, Event::Picked(set) if set.tomogram == TomogramId(1) && set.picks.len() <= 50 * centres.len()));
@@ -279,7 +279,11 @@ fn a_volume_that_fails_during_training_ends_the_run_and_not_the_session() {
         session.send(Command::Train { config: config(10_000), set: set(labelled.clone()) }).unwrap();
         until(&session, "a step", |event| matches!(event, Event::Progress(_)));
         gone.store(true, Ordering::Relaxed);
-        until(&session, "the failure", |event| matches!(event, Event::Failed(text) if !panics || text.contains("Labels are safe")));
+        until(
+            &session,
+            "the failure",
+            |event| matches!(event, Event::Failed(text) if !panics || text.contains("Labels are safe")),
+        );
         gone.store(false, Ordering::Relaxed);
         session.send(Command::Train { config: config(2), set: set(labelled) }).unwrap();
         until(&session, "the second run", |event| matches!(event, Event::Finished { stopped: false, steps: 2, .. }));

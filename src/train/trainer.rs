@@ -14,7 +14,8 @@ use super::data::{DataError, TrainingData};
 use super::protocol::{TrainConfig, TrainingSet};
 use super::schedule::{average_decay, learning_rate};
 use crate::model::{
-    Checkpoint, DeviceError, ModelMetadata, Network, NetworkConfig, OUTPUT_STRIDE, Selected, blend, select, weighted_squared_error,
+    Checkpoint, DeviceError, ModelMetadata, Network, NetworkConfig, OUTPUT_STRIDE, Selected, blend, select,
+    weighted_squared_error,
 };
 use crate::pick::{PickError, Picker, PredictOptions, mean_of_views, supervised_thresholds};
 use crate::volume::VolumeError;
@@ -52,7 +53,9 @@ pub enum TrainError {
     #[error("a class was added or removed: training starts anew with the classes as they are now when you press Train")]
     ClassesChanged,
     /// The loss is not a number any more.
-    #[error("training diverged at step {step} (the loss is {loss}); use a smaller learning rate, and check that the tomograms hold no extreme values")]
+    #[error(
+        "training diverged at step {step} (the loss is {loss}); use a smaller learning rate, and check that the tomograms hold no extreme values"
+    )]
     Diverged {
         /// The step.
         step: usize,
@@ -89,8 +92,7 @@ impl Trainer {
         let data = TrainingData::new(set, None, None)?;
         let network = network_config.init(config.seed, &device.device.clone().autodiff());
         let average = network.valid();
-        let metadata =
-            ModelMetadata::new(network_config, data.classes().to_vec(), data.spacing_angstrom(), config.crop);
+        let metadata = ModelMetadata::new(network_config, data.classes().to_vec(), data.spacing_angstrom(), config.crop);
         let optimiser = AdamConfig::new().with_epsilon(1e-8).init();
         Ok(Self { config, device, network, average, optimiser, data, metadata, step: 0 })
     }

@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::live::Live;
-use super::protocol::{
-    Command, DeviceChoice, Event, LiveView, Progress, TrainConfig, TrainingSet, TrainingTomogram,
-};
+use super::protocol::{Command, DeviceChoice, Event, LiveView, Progress, TrainConfig, TrainingSet, TrainingTomogram};
 use super::session::{Service, SessionEnds};
 use super::trainer::{StepLoss, TrainError, Trainer};
 use crate::labels::TomogramId;
@@ -87,8 +85,7 @@ impl Worker {
 
     fn pick(&mut self, tomograms: &[TrainingTomogram], flips: bool, ends: &SessionEnds) -> anyhow::Result<()> {
         let (checkpoint, device) = self.model.as_ref().context("there is no model yet; train one or load one first")?;
-        let picker =
-            Picker { metadata: &checkpoint.metadata, network: &checkpoint.network, device: &device.device };
+        let picker = Picker { metadata: &checkpoint.metadata, network: &checkpoint.network, device: &device.device };
         let mut postponed = VecDeque::new();
         for tomogram in tomograms {
             let options = PredictOptions { flips, ..PredictOptions::default() };

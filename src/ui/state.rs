@@ -8,6 +8,7 @@ use super::document::Document;
 use super::picks::PickState;
 use super::toasts::Toasts;
 use super::training::TrainingState;
+use crate::causes::with_causes;
 use crate::geometry::VoxelBox;
 use crate::labels::{ClassId, Edit, Point, PointKind, Region, TomogramId};
 use crate::project::ProjectError;
@@ -344,18 +345,7 @@ impl UiState {
 
     /// Shows a failure until it is dismissed.
     pub fn fail(&mut self, title: impl Into<String>, error: &dyn std::error::Error) {
-        let mut detail = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            // Many messages name their cause already.
-            if !detail.contains(&cause_text) {
-                detail.push_str("\nbecause ");
-                detail.push_str(&cause_text);
-            }
-            source = cause.source();
-        }
-        self.fail_text(title, detail);
+        self.fail_text(title, with_causes(error, "\nbecause "));
     }
 
     /// Shows a failure until it is dismissed.

@@ -206,7 +206,8 @@ impl UiState {
                 let count: usize = tomograms.iter().map(|tomogram| tomogram.points.len()).sum();
                 self.export.error = None;
                 self.forms.export = false;
-                self.toasts.add(format!("{count} positions in {} files: {}", files.len(), folder.display()));
+                let files = if files.len() == 1 { "1 file".to_owned() } else { format!("{} files", files.len()) };
+                self.toasts.add(format!("{count} positions in {files}: {}", folder.display()));
             }
             Err(error) => self.export.error = Some(error.to_string()),
         }
