@@ -23,6 +23,7 @@
 mod causes;
 pub mod cli;
 pub mod coordinates;
+mod files;
 pub mod geometry;
 pub mod labels;
 pub mod model;

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tempfile::NamedTempFile;
 
 use super::CoordinateError;
+use crate::files::{folder_of, temporary_beside};
 
 /// Files written beside their final places, which they take together in [`WholeFiles::commit`]. Dropped before that, they
 /// leave nothing behind.
@@ -26,14 +27,9 @@ impl WholeFiles {
         if path.is_dir() || (!self.overwrite && path.exists()) {
             return Err(CoordinateError::Exists(path));
         }
-        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let dir = folder_of(&path);
         fs::create_dir_all(dir).map_err(|source| CoordinateError::write(dir, source))?;
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".semietpicker-");
-        // Temporary files are private by default; an export is for colleagues too, as far as the umask allows.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(dir).map_err(|source| CoordinateError::write(&path, source))?;
+        let mut file = temporary_beside(&path).map_err(|source| CoordinateError::write(&path, source))?;
         file.write_all(content)
             .and_then(|()| file.as_file().sync_all())
             .map_err(|source| CoordinateError::write(&path, source))?;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::network::{Network, NetworkConfig};
 use super::weights::{Weight, WeightsError, load_weights, named_weights};
+use crate::files::temporary_beside;
 use crate::labels::Class;
 
 /// Version of the metadata; a file with a later one is refused.
@@ -172,8 +173,7 @@ impl Checkpoint {
         let metadata = HashMap::from([(KEY.to_owned(), description)]);
         let file = safetensors::serialize(views, Some(metadata)).map_err(|error| io(std::io::Error::other(error)))?;
 
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+        let mut temporary = temporary_beside(path).map_err(io)?;
         temporary.write_all(&file).map_err(io)?;
         temporary.as_file().sync_all().map_err(io)?;
         temporary.persist(path).map_err(|error| io(error.error))?;

@@ -423,7 +423,7 @@ fn open_journal(dir: &Path, whole: u64, lines: usize) -> Result<Journal, Project
         .open(&path)
         .map_err(ProjectError::io("open the journal", &path))?;
     if new {
-        snapshot::sync_folder(dir).map_err(ProjectError::io("open the journal", &path))?;
+        crate::files::sync_folder(dir).map_err(ProjectError::io("open the journal", &path))?;
     }
     Ok(Journal::new(Box::new(file), whole, lines))
 }

@@ -1,6 +1,6 @@
 //! The snapshot, `project.json`, and its backups `project.json.1` (the newest) to `.3`.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ProjectError;
 use super::state::ProjectState;
+use crate::files::{sync_folder, temporary_beside};
 
 /// The format that this program writes, and the newest that it reads.
 pub(super) const VERSION: u32 = 1;
@@ -46,12 +47,7 @@ pub(super) fn write(dir: &Path, state: &ProjectState, sequence: u64) -> Result<(
     let mut text = serde_json::to_vec(&Written { version: VERSION, sequence, state })
         .map_err(|error| ProjectError::Unwritable(error.to_string()))?;
     text.push(b'\n');
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".project-");
-    // Temporary files are private by default; colleagues may read a project as far as the umask allows.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(dir).map_err(failed)?;
+    let mut file = temporary_beside(&path).map_err(failed)?;
     file.write_all(&text).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     if path.exists() {
         // A backup that cannot be made is no reason not to save.
@@ -73,11 +69,6 @@ fn keep_backup(dir: &Path, path: &Path) -> io::Result<()> {
     }
     let first = backup(dir, 1);
     fs::hard_link(path, &first).or_else(|_| fs::copy(path, &first).map(drop))
-}
-
-/// Makes new names in a folder survive a loss of power.
-pub(super) fn sync_folder(dir: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 
 /// A snapshot as it was found.

@@ -94,6 +94,12 @@ impl Worker {
                 postpone(&mut postponed, ends)
             })?;
             let Some(picked) = picked else { break };
+            if picked.scale != 1.0 {
+                ends.emit(Event::Note(format!(
+                    "{} is rescaled from {:.3} to {:.3} A per voxel, the model's spacing",
+                    tomogram.name, tomogram.spacing_angstrom, checkpoint.metadata.spacing_angstrom
+                )));
+            }
             let heatmap = view_of(tomogram.id, picked.scale, &picked.heatmaps, checkpoint.metadata.steps);
             let (heatmap, picks) = (Arc::new(heatmap), Arc::new(picked.picks));
             ends.publish(LiveView { heatmap, picks: picks.clone() });

@@ -1,7 +1,6 @@
 //! Writing MRC volumes, section by section.
 
-use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use half::f16;
@@ -10,6 +9,7 @@ use tempfile::NamedTempFile;
 use super::VolumeError;
 use super::mrc_header::HEADER_BYTES;
 use super::statistics::Moments;
+use crate::files::{folder_of, sync_folder, temporary_beside};
 
 /// How voxels are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl MrcWriter {
         let written = write();
         let Self { path, file, .. } = self;
         let named = written.and_then(|()| file.persist(&path).map_err(|error| error.error));
-        named.and_then(|_| sync_folder(&path)).map_err(|source| VolumeError::Write { path, source })
+        named.and_then(|_| sync_folder(folder_of(&path))).map_err(|source| VolumeError::Write { path, source })
     }
 
     fn header(&self) -> [u8; HEADER_BYTES] {
@@ -202,28 +202,4 @@ pub fn write_mrc(
     }
     data.chunks_exact(section).try_for_each(|section| writer.write_section(section))?;
     writer.finish()
-}
-
-/// An empty file in the folder of `path`, with the rights of an ordinary new file.
-fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".semietpicker-").suffix(".mrc.part");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Temporary files are private unless told otherwise; the user's mask still applies.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder_of(path))
-}
-
-/// The folder of `path`; the working folder for a bare name.
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Puts the new name on the disk.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    // Other systems cannot open a folder as a file.
-    if cfg!(unix) { File::open(folder_of(path))?.sync_all() } else { Ok(()) }
 }
