@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::ProjectError;
 
@@ -11,6 +12,16 @@ use super::ProjectError;
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
+}
+
+/// How long a lock that this very process seems to hold is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The process that took the lock last.
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
+    text.trim().parse().ok()
 }
 
 impl Lock {
@@ -25,12 +36,20 @@ impl Lock {
             .open(&path)
             .map_err(ProjectError::io("write to the project's folder", &path))?;
         let mut note = None;
-        match file.try_lock() {
+        let start = Instant::now();
+        let taken = loop {
+            match file.try_lock() {
+                // A program that this process is just starting holds the lock with it for a moment, until it becomes that program.
+                Err(TryLockError::WouldBlock) if holder(&mut file) == Some(std::process::id()) && start.elapsed() < PATIENCE => {
+                    std::thread::sleep(PATIENCE / 50);
+                }
+                other => break other,
+            }
+        };
+        match taken {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-                return Err(ProjectError::AlreadyOpen { pid, path: dir.to_owned() });
+                return Err(ProjectError::AlreadyOpen { pid: holder(&mut file), path: dir.to_owned() });
             }
             Err(TryLockError::Error(error)) => {
                 note = Some(format!("the file system knows no locks ({error}): do not open the project in two windows at once"));

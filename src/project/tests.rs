@@ -277,6 +277,19 @@ fn the_cost_of_a_change_does_not_grow_with_the_labels() {
     println!("a snapshot and opening take {:?}", start.elapsed());
 }
 
+/// A program that is being started shares this process's open files until it runs, and with them the lock.
+#[test]
+fn a_lock_that_this_process_is_about_to_let_go_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (held, _) = super::lock::Lock::take(dir.path()).unwrap();
+    let letting_go = std::thread::Builder::new().name("letting go".to_owned()).spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(60));
+        drop(held);
+    });
+    assert!(super::lock::Lock::take(dir.path()).is_ok());
+    letting_go.unwrap().join().unwrap();
+}
+
 #[test]
 fn two_windows_cannot_open_one_project() {
     let dir = tempfile::tempdir().unwrap();
