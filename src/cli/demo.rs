@@ -86,7 +86,7 @@ fn headless(options: &Demo, folder: &Path, paths: &[PathBuf]) -> anyhow::Result<
 
     let picture = folder.join("demo-test.png");
     let middle = test.source.info().shape[0] / 2;
-    let shown: Vec<_> = picks.picks.iter().copied().filter(|pick| pick.score >= picks.thresholds[pick.class]).collect();
+    let shown: Vec<_> = picks.above_thresholds().copied().collect();
     figure::write_slice(&picture, &test, middle, &classes, &shown)?;
     let tomogram = ExportTomogram {
         name: test.name.clone(),

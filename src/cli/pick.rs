@@ -83,13 +83,12 @@ fn report(options: &Pick, checkpoint: &Checkpoint, exports: &[ExportTomogram], f
 
 /// The picks above their threshold.
 pub(super) fn chosen(picks: &PickSet, threshold: Threshold) -> Vec<ExportPoint> {
-    picks
-        .picks
-        .iter()
-        .filter(|pick| match threshold {
-            Threshold::Auto => pick.score >= picks.thresholds[pick.class],
-            Threshold::Score(score) => pick.score >= score,
-        })
+    let above: Vec<_> = match threshold {
+        Threshold::Auto => picks.above_thresholds().collect(),
+        Threshold::Score(score) => picks.picks.iter().filter(|pick| pick.score >= score).collect(),
+    };
+    above
+        .into_iter()
         .map(|pick| ExportPoint {
             class: pick.class,
             position: pick.position,

@@ -201,6 +201,13 @@ pub struct PickSet {
     pub step: usize,
 }
 
+impl PickSet {
+    /// The picks that reach their class's suggested threshold, by descending score.
+    pub fn above_thresholds(&self) -> impl Iterator<Item = &Pick> {
+        self.picks.iter().filter(|pick| pick.score >= self.thresholds[pick.class])
+    }
+}
+
 /// Heatmaps of one tomogram, one channel a class.
 #[derive(Clone, Debug)]
 pub struct Heatmap {
