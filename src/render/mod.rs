@@ -10,7 +10,7 @@ pub mod view;
 
 pub use marker::{Marker, MarkerStyle, section_radius};
 pub use pane::{PaneCallback, PaneColours, PaneResources};
-pub use slice::{HeatSlice, SliceImage, SliceRequest, read_slice};
+pub use slice::{HeatSlice, SliceImage, SliceRequest, level_for, read_slice};
 pub use view::{Plane, View};
 
 #[cfg(test)]

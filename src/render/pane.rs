@@ -283,7 +283,9 @@ impl PaneCallback {
             None => ([1.0; 2], [1.0; 2], 0.0),
         };
         let [image_width, image_height] = self.slice.image_size.map(|n| n as f32);
-        let [texel_width, texel_height] = self.slice.texels.map(|n| n as f32);
+        // The image's extent in texels, which is not a whole number where a coarser level does not divide it.
+        let [texel_width, texel_height] =
+            [0, 1].map(|side| (self.slice.image_size[side] as f64 / self.slice.voxels_per_texel[side]) as f32);
         Uniforms {
             window: [origin[0] as f32, origin[1] as f32, extent[0] as f32, extent[1] as f32],
             image: [image_width, image_height, texel_width, texel_height],

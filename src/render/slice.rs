@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::view::Plane;
 use crate::geometry::VoxelBox;
 use crate::train::Heatmap;
-use crate::volume::{VolumeError, VolumeSource};
+use crate::volume::{Level, VolumeError, VolumeSource};
 
 /// The slices to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct SliceRequest {
     pub slab: usize,
     /// Largest width and height of a texture.
     pub max_side: usize,
+    /// Level of detail to read, from [`level_for`]; a coarser one where that is too wide for a texture.
+    pub level: usize,
 }
 
 /// A slice ready for the screen.
@@ -30,6 +32,9 @@ pub struct SliceImage {
     pub image_size: [usize; 2],
     /// Width and height in texels; smaller than the image where it was reduced.
     pub texels: [usize; 2],
+    /// Full-resolution voxels per texel along both sides: texel `i` covers image positions `i * v .. (i + 1) * v`. The last one
+    /// may reach beyond the image, or fall short of its edge, where the sizes do not divide.
+    pub voxels_per_texel: [f64; 2],
     /// Values, row by row.
     pub values: Arc<Vec<f32>>,
     /// Different for each slice ever read, so that a pane knows whether it has it already.
@@ -45,7 +50,7 @@ impl SliceImage {
             if !(0.0..size).contains(&image[axis]) {
                 return None;
             }
-            texel[axis] = ((image[axis] / size * self.texels[axis] as f64) as usize).min(self.texels[axis] - 1);
+            texel[axis] = ((image[axis] / self.voxels_per_texel[axis]) as usize).min(self.texels[axis] - 1);
         }
         self.values.get(texel[1] * self.texels[0] + texel[0]).copied()
     }
@@ -56,17 +61,30 @@ fn next_serial() -> u64 {
     SERIAL.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Reads what `request` asks for. The finest level of detail that a texture can hold is used; where even the coarsest is too
-/// wide, whole blocks of voxels are averaged. A slab that reaches beyond the volume is cut off at its border.
+/// Voxels of a level that must fall on a screen pixel for it to be read: with factors of 2, a coarser level takes over where the
+/// finer one has 1.5 voxels a pixel, and is then enlarged by a third.
+const LEAST_VOXELS_PER_PIXEL: f64 = 0.75;
+
+/// The level of detail to show where a screen pixel is `voxels_per_pixel` full-resolution voxels wide: the coarsest that still
+/// has about a voxel for every pixel, along both sides of the plane.
+pub fn level_for(levels: &[Level], plane: Plane, voxels_per_pixel: f64) -> usize {
+    let coarsest = voxels_per_pixel / LEAST_VOXELS_PER_PIXEL;
+    let fine_enough = |level: &Level| [plane.horizontal(), plane.vertical()].iter().all(|&axis| level.factor[axis] <= coarsest);
+    levels.iter().rposition(fine_enough).unwrap_or(0)
+}
+
+/// Reads what `request` asks for. The finest level of detail from the one asked for that a texture can hold is used; where even the
+/// coarsest is too wide, whole blocks of voxels are averaged. A slab that reaches beyond the volume is cut off at its border.
 ///
 /// # Errors
 /// When the volume cannot be read.
 pub fn read_slice(source: &dyn VolumeSource, request: SliceRequest) -> Result<SliceImage, VolumeError> {
-    let SliceRequest { plane, depth, slab, max_side } = request;
+    let SliceRequest { plane, depth, slab, max_side, level } = request;
     let max_side = max_side.max(1);
     let levels = source.levels();
     let fits = |shape: [usize; 3]| plane.image_size(shape).into_iter().all(|n| n <= max_side);
-    let level = levels.iter().position(|level| fits(level.shape)).unwrap_or(levels.len().saturating_sub(1));
+    let coarsest = levels.len().saturating_sub(1);
+    let level = (level.min(coarsest)..levels.len()).find(|&level| fits(levels[level].shape)).unwrap_or(coarsest);
     let info = source.info();
     let (shape, factor) = levels.get(level).map_or((info.shape, [1.0; 3]), |level| (level.shape, level.factor));
     let deep = plane.depth();
@@ -102,15 +120,23 @@ pub fn read_slice(source: &dyn VolumeSource, request: SliceRequest) -> Result<Sl
     let scale = 1.0 / slices as f32;
     sum.iter_mut().for_each(|value| *value *= scale);
 
-    let (texels, values) = reduce([width, height], sum, max_side);
-    Ok(SliceImage { request, image_size: plane.image_size(info.shape), texels, values: Arc::new(values), serial: next_serial() })
+    let (texels, block, values) = reduce([width, height], sum, max_side);
+    let sides = [plane.horizontal(), plane.vertical()];
+    Ok(SliceImage {
+        request,
+        image_size: plane.image_size(info.shape),
+        texels,
+        voxels_per_texel: [0, 1].map(|side| factor[sides[side]] * block[side] as f64),
+        values: Arc::new(values),
+        serial: next_serial(),
+    })
 }
 
-/// Averages blocks until both sides fit.
-fn reduce(size: [usize; 2], values: Vec<f32>, max_side: usize) -> ([usize; 2], Vec<f32>) {
+/// Averages blocks so that both sides fit; gives the new size, the size of a block, and the values.
+fn reduce(size: [usize; 2], values: Vec<f32>, max_side: usize) -> ([usize; 2], [usize; 2], Vec<f32>) {
     let block = size.map(|n| n.div_ceil(max_side).max(1));
     if block == [1, 1] {
-        return (size, values);
+        return (size, block, values);
     }
     let reduced = [size[0].div_ceil(block[0]), size[1].div_ceil(block[1])];
     let mut out = Vec::with_capacity(reduced[0] * reduced[1]);
@@ -123,7 +149,7 @@ fn reduce(size: [usize; 2], values: Vec<f32>, max_side: usize) -> ([usize; 2], V
             out.push(sum / count);
         }
     }
-    (reduced, out)
+    (reduced, block, out)
 }
 
 /// A class's heatmap on one slice.
@@ -179,7 +205,7 @@ impl HeatSlice {
 mod tests {
     use super::*;
     use crate::labels::TomogramId;
-    use crate::volume::{Level, VolumeInfo};
+    use crate::volume::VolumeInfo;
 
     /// A volume whose voxel at `(z, y, x)` is `100 z + 10 y + x`.
     struct Digits {
@@ -195,6 +221,7 @@ mod tests {
                 spacing_angstrom: Some(10.0),
                 data_type: "float32".to_owned(),
                 warnings: Vec::new(),
+                facts: Vec::new(),
             };
             Self { info, levels: vec![Level { shape, factor: [1.0; 3] }] }
         }
@@ -223,7 +250,7 @@ mod tests {
     }
 
     fn request(plane: Plane, depth: usize, slab: usize, max_side: usize) -> SliceRequest {
-        SliceRequest { plane, depth, slab, max_side }
+        SliceRequest { plane, depth, slab, max_side, level: 0 }
     }
 
     #[test]
@@ -262,6 +289,85 @@ mod tests {
         assert_eq!(slice.image_size, [9, 5]);
         assert_eq!(slice.value_at([0.1, 0.1]), Some((0.0 + 1.0 + 2.0 + 10.0 + 11.0 + 12.0) / 6.0));
         assert_eq!(slice.value_at([8.9, 4.9]), Some(47.0));
+    }
+
+    /// `Digits` with coarser levels whose voxels are the mean of those that they cover, which for a ramp is its value at their
+    /// centre.
+    struct Pyramid {
+        digits: Digits,
+        levels: Vec<Level>,
+    }
+
+    impl Pyramid {
+        fn new(shape: [usize; 3], factors: &[[f64; 3]]) -> Self {
+            let level = |factor: &[f64; 3]| Level {
+                shape: [0, 1, 2].map(|axis| (shape[axis] as f64 / factor[axis]).ceil() as usize),
+                factor: *factor,
+            };
+            Self { digits: Digits::new(shape), levels: factors.iter().map(level).collect() }
+        }
+    }
+
+    impl VolumeSource for Pyramid {
+        fn info(&self) -> &VolumeInfo {
+            self.digits.info()
+        }
+
+        fn levels(&self) -> &[Level] {
+            &self.levels
+        }
+
+        fn read_region(&self, level: usize, region: VoxelBox, out: &mut [f32]) -> Result<(), VolumeError> {
+            let factor = self.levels[level].factor;
+            let centre = |axis: usize, index: usize| (index as f64 + 0.5) * factor[axis] - 0.5;
+            let mut out = out.iter_mut();
+            for z in region.start[0]..region.end[0] {
+                for y in region.start[1]..region.end[1] {
+                    for x in region.start[2]..region.end[2] {
+                        let value = 100.0 * centre(0, z) + 10.0 * centre(1, y) + centre(2, x);
+                        *out.next().expect("sized by the caller") = value as f32;
+                    }
+                }
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_coarser_level_is_shown_from_one_and_a_half_voxels_a_pixel() {
+        let levels = Pyramid::new([64; 3], &[[1.0; 3], [1.0, 2.0, 2.0], [4.0; 3]]).levels;
+        let at = |plane, voxels_per_pixel| level_for(&levels, plane, voxels_per_pixel);
+        assert_eq!([0.1, 1.0, 1.49, 1.51, 2.9, 3.1, 100.0].map(|zoom| at(Plane::Xy, zoom)), [0, 0, 0, 1, 1, 2, 2]);
+        assert_eq!([1.49, 1.51].map(|zoom| at(Plane::Xz, zoom)), [0, 1]);
+        assert_eq!(level_for(&levels[..1], Plane::Xy, 100.0), 0);
+    }
+
+    #[test]
+    fn a_coarser_level_lies_where_the_finest_does() {
+        let volume = Pyramid::new([8, 9, 8], &[[1.0; 3], [2.0; 3], [4.0; 3]]);
+        for plane in Plane::ALL {
+            for (level, half) in [(1, 0.5), (2, 1.5)] {
+                let fine = read_slice(&volume, request(plane, 5, 1, 64)).unwrap();
+                let coarse = read_slice(&volume, SliceRequest { level, ..request(plane, 5, 1, 64) }).unwrap();
+                assert_eq!(coarse.image_size, fine.image_size);
+                let size = (1 << level) as f64;
+                assert_eq!(coarse.voxels_per_texel, [size; 2]);
+                // In the middle of a coarse voxel the ramp has the same value in both, but for the slice's depth.
+                let centre = [size / 2.0; 2];
+                let [across, down] = [plane.horizontal(), plane.vertical()].map(|axis| [100.0, 10.0, 1.0][axis]);
+                let deep = [100.0, 10.0, 1.0][plane.depth()];
+                let middle = (5 / (1 << level) * (1 << level)) as f32 + half;
+                assert_eq!(coarse.value_at(centre), Some(half * (across + down) + middle * deep), "{plane:?} {level}");
+                // The image's far edge lies within the last texel.
+                let [right, bottom] = fine.image_size.map(|n| n as f64 - 0.01);
+                assert!(coarse.value_at([right, bottom]).is_some());
+            }
+        }
+        // Nine voxels under textures of two: from the level asked for on, the first that fits; none does, so blocks of it.
+        let small = read_slice(&volume, request(Plane::Xy, 0, 1, 2)).unwrap();
+        assert_eq!((small.texels, small.voxels_per_texel), ([2, 2], [4.0, 8.0]));
+        let missing = read_slice(&volume, SliceRequest { level: 99, ..request(Plane::Xy, 0, 1, 64) }).unwrap();
+        assert_eq!(missing.voxels_per_texel, [4.0, 4.0]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Statistics, VolumeError, VolumeSource, open};
+use super::{Fact, Level, Statistics, VolumeError, VolumeSource, open};
 use crate::geometry::VoxelBox;
 
 /// The value of one voxel.
@@ -34,6 +34,12 @@ pub struct Description {
     pub mean: f64,
     /// Their standard deviation.
     pub std: f64,
+    /// How many voxels are NaN or infinite.
+    pub not_finite: u64,
+    /// The levels of detail, finest first.
+    pub levels: Vec<Level>,
+    /// What else the file says and how it was understood, as [`VolumeInfo::facts`](super::VolumeInfo::facts).
+    pub facts: Vec<Fact>,
     /// What had to be assumed and what is odd, one sentence each.
     pub warnings: Vec<String>,
     /// The voxels asked for, in that order.
@@ -70,6 +76,9 @@ impl Description {
             max: statistics.max,
             mean: statistics.mean,
             std: statistics.std,
+            not_finite: statistics.not_finite,
+            levels: source.levels().to_vec(),
+            facts: info.facts.clone(),
             warnings,
             values,
         })
@@ -97,22 +106,31 @@ pub fn describe(path: &Path, voxels: &[[usize; 3]]) -> Result<Description, Volum
 impl fmt::Display for Description {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [z, y, x] = self.shape;
-        writeln!(f, "size       {x} x {y} x {z} voxels (x, y, z)")?;
-        match self.spacing_angstrom {
+        let mut lines = vec![("size", format!("{x} x {y} x {z} voxels (x, y, z)"))];
+        lines.push(match self.spacing_angstrom {
             Some(spacing) => {
                 let [z, y, x] = self.shape.map(|size| size as f64 * spacing / 10.0);
-                writeln!(f, "spacing    {spacing} angstrom ({x:.1} x {y:.1} x {z:.1} nm)")?;
+                ("spacing", format!("{spacing} angstrom ({x:.1} x {y:.1} x {z:.1} nm)"))
             }
-            None => writeln!(f, "spacing    unknown")?,
+            None => ("spacing", "unknown: add --spacing with its value in angstrom where a command needs it".to_owned()),
+        });
+        lines.push(("data type", self.data_type.clone()));
+        lines.extend(self.facts.iter().map(|Fact { name, value }| (name.as_str(), value.clone())));
+        for (index, Level { shape: [z, y, x], factor: [fz, fy, fx] }) in self.levels.iter().enumerate() {
+            let size = if index == 0 { "full resolution".to_owned() } else { format!("1/{fx:.4} x 1/{fy:.4} x 1/{fz:.4}") };
+            lines.push(("level", format!("{index}: {x} x {y} x {z} voxels, {size}")));
         }
-        writeln!(f, "data type  {}", self.data_type)?;
-        writeln!(f, "range      {} to {}", self.min, self.max)?;
-        write!(f, "mean       {:.6}, standard deviation {:.6}", self.mean, self.std)?;
+        lines.push(("range", format!("{} to {}", self.min, self.max)));
+        lines.push(("mean", format!("{:.6}, standard deviation {:.6}", self.mean, self.std)));
+        lines.push(("not finite", format!("{} voxels", self.not_finite)));
         for VoxelValue { voxel: [z, y, x], value } in &self.values {
-            write!(f, "\nvoxel      z {z}, y {y}, x {x}: {value}")?;
+            lines.push(("voxel", format!("z {z}, y {y}, x {x}: {value}")));
         }
-        for warning in &self.warnings {
-            write!(f, "\nwarning    {warning}")?;
+        lines.extend(self.warnings.iter().map(|warning| ("warning", warning.clone())));
+        let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        for (index, (name, value)) in lines.iter().enumerate() {
+            let end = if index == 0 { "" } else { "\n" };
+            write!(f, "{end}{name:<width$}  {value}")?;
         }
         Ok(())
     }

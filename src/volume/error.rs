@@ -30,7 +30,7 @@ pub enum VolumeError {
         path: PathBuf,
     },
     /// Some other kind of file, or a folder.
-    #[error("not MRC but {found}; {advice}: {path}")]
+    #[error("not MRC, TIFF or Zarr but {found}; {advice}: {path}")]
     Unsupported {
         /// What it is instead, with its article.
         found: &'static str,
@@ -40,7 +40,9 @@ pub enum VolumeError {
         path: PathBuf,
     },
     /// Nothing in the header looks like MRC.
-    #[error("not MRC: neither sizes, mode nor the MAP word are those of a volume; choose an .mrc, .rec or .map file: {path}")]
+    #[error(
+        "not MRC: neither sizes, mode nor the MAP word are those of a volume; choose an .mrc, .rec, .map or .tif file: {path}"
+    )]
     NotMrc {
         /// The file.
         path: PathBuf,
@@ -105,9 +107,31 @@ pub enum VolumeError {
         /// The file.
         path: PathBuf,
     },
-    /// A gzip stream that does not decompress.
-    #[error("the gzip data are damaged or cut short ({source}); copy or download the file again: {path}")]
-    Gzip {
+    /// A TIFF file that is damaged or no volume.
+    #[error("TIFF file: {problem}; {advice}: {path}")]
+    Tiff {
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        advice: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A compressed page of a TIFF file that does not decompress.
+    #[error("page {page} of the TIFF file cannot be decompressed ({source}); write or download the file again: {path}")]
+    TiffPage {
+        /// The page, from 1.
+        page: usize,
+        /// The file.
+        path: PathBuf,
+        /// What the decoder says.
+        source: tiff::TiffError,
+    },
+    /// A gzip or bzip2 stream that does not decompress.
+    #[error("the {program} data are damaged or cut short ({source}); copy or download the file again: {path}")]
+    Compressed {
+        /// What it is compressed by.
+        program: &'static str,
         /// The file.
         path: PathBuf,
         /// What the decompressor says.
@@ -116,7 +140,7 @@ pub enum VolumeError {
     /// The temporary file for a compressed volume.
     #[error(
         "cannot keep the decompressed volume of {bytes} bytes in the temporary folder {folder} ({source}); decompress the \
-         file with gunzip, or set TMPDIR to a folder with room: {path}"
+         file first, or set TMPDIR to a folder with room: {path}"
     )]
     Temporary {
         /// Bytes that the header promises.
@@ -223,5 +247,25 @@ pub enum VolumeError {
         sections: usize,
         /// The file.
         path: PathBuf,
+    },
+    /// A Zarr array or group that cannot be read.
+    #[error("{problem}; {advice}: {path}")]
+    Zarr {
+        /// What is wrong, and in which part of it.
+        problem: String,
+        /// What to do.
+        advice: &'static str,
+        /// The `.zarr` folder or its URL.
+        path: PathBuf,
+    },
+    /// A request over the network that failed, after several attempts where another might have helped.
+    #[error("{problem}; {advice}: {url}")]
+    Network {
+        /// What happened.
+        problem: String,
+        /// What to do.
+        advice: &'static str,
+        /// What was asked for.
+        url: String,
     },
 }

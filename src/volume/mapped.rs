@@ -38,6 +38,18 @@ impl MappedFile {
         Ok(self.file.metadata()?.len() >= self.map.len() as u64)
     }
 
+    /// Fills `buffer` from the bytes at `start` by a call to the system instead of through the map: for long pieces that is several
+    /// times faster than touching each page of the map for the first time.
+    pub(super) fn read_at(&self, start: usize, buffer: &mut [u8]) -> io::Result<()> {
+        #[cfg(unix)]
+        return std::os::unix::fs::FileExt::read_exact_at(&self.file, buffer, start as u64);
+        #[cfg(not(unix))]
+        {
+            buffer.copy_from_slice(&self.map[start..start + buffer.len()]);
+            Ok(())
+        }
+    }
+
     /// Bytes to touch at most before telling [`has_touched`](Self::has_touched).
     pub(super) const fn bytes_at_once() -> usize {
         RESIDENT_BYTES / 2

@@ -38,6 +38,7 @@ impl MemoryVolume {
             spacing_angstrom: spacing_angstrom.into(),
             data_type: "float32".to_owned(),
             warnings: Vec::new(),
+            facts: Vec::new(),
         };
         Ok(Self { info, levels: [Level::full(shape)], data, finite_mean: (sum / count.max(1) as f64) as f32 })
     }

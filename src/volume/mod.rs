@@ -6,7 +6,9 @@
 //! | form | read | written |
 //! |---|---|---|
 //! | MRC, REC, MAP, ST: modes 0, 1, 2, 6, 12 and 101, either byte order, any axis order | memory-mapped | modes 2 and 12 ([`MrcWriter`]) |
-//! | the same, compressed by gzip | decompressed to an unnamed temporary file, then mapped | no |
+//! | the same, compressed by gzip or bzip2 | decompressed to an unnamed temporary file, then mapped | no |
+//! | TIFF and BigTIFF stacks, page = z, of integers and floats; ImageJ's and OME-TIFF's notes | memory-mapped, or by strip or tile | no |
+//! | OME-Zarr 0.4 and 0.5 and bare Zarr arrays of version 2 or 3, from a folder or a web address, with their levels of detail | piece by piece, as asked for | no |
 //! | a `Vec<f32>` ([`MemoryVolume`]) and another spacing of any volume ([`ResampledVolume`]) | yes | no |
 //!
 //! # Files that change while they are open
@@ -22,12 +24,18 @@ mod mapped;
 mod memory;
 mod mrc;
 mod mrc_header;
+mod name;
 mod normalised;
 mod open;
 mod resample;
 mod sample;
 mod statistics;
+mod tiff;
+mod tiff_directory;
+mod tiff_spacing;
+mod voxel;
 mod write;
+mod zarr;
 
 #[cfg(test)]
 mod tests;
@@ -41,12 +49,14 @@ use crate::geometry::VoxelBox;
 pub use describe::{Description, VoxelValue, describe};
 pub use error::VolumeError;
 pub use memory::MemoryVolume;
+pub use name::tomogram_name;
 pub use normalised::NormalisedVolume;
 pub use open::open;
 pub use resample::ResampledVolume;
 pub use sample::{ContrastLimits, HISTOGRAM_BINS, Histogram, Normalisation, VoxelSample};
 pub use statistics::{Statistics, slabs};
 pub use write::{MrcMode, MrcWriter, write_mrc};
+pub use zarr::is_url;
 
 /// What a file says about its volume.
 #[derive(Clone, Debug, Serialize)]
@@ -57,11 +67,30 @@ pub struct VolumeInfo {
     pub shape: [usize; 3],
     /// Edge of a voxel in angstrom; `None` when the file does not say (0 or exactly 1 in an MRC header).
     pub spacing_angstrom: Option<f64>,
-    /// The type of a stored voxel, in numpy's words: `int8`, `uint8`, `int16`, `uint16`, `float16`, `float32`; and `uint4`
-    /// for voxels packed two to a byte.
+    /// The type of a stored voxel, in numpy's words: `int8` to `int64`, `uint8` to `uint64`, `float16` to `float64`; and `uint4` for
+    /// voxels packed two to a byte.
     pub data_type: String,
     /// What had to be assumed, one sentence each.
     pub warnings: Vec<String>,
+    /// What else the file says and how it was understood, for `semietpicker info`: form, compression, byte order, axes, how the
+    /// spacing was found, and so on, in the order to be shown.
+    pub facts: Vec<Fact>,
+}
+
+/// One thing that a file says about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fact {
+    /// What it is about, in a word or two: `form`, `byte order`, `spacing`.
+    pub name: String,
+    /// What is said.
+    pub value: String,
+}
+
+impl Fact {
+    /// A fact from its name and value.
+    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { name: name.into(), value: value.into() }
+    }
 }
 
 /// A level of detail: level 0 is the full resolution, later levels are coarser.
@@ -119,11 +148,37 @@ fn check_region(levels: &[Level], level: usize, region: VoxelBox, out_len: usize
     Ok(())
 }
 
+/// Whether a voxel is NaN or infinite; without an early end, so that it vectorises.
+fn any_not_finite(voxels: &[f32]) -> bool {
+    voxels.iter().fold(false, |found, value| found | !value.is_finite())
+}
+
 /// Writes `replacement` over every voxel that is not finite.
 fn replace_not_finite(voxels: &mut [f32], replacement: impl FnOnce() -> f32) {
-    // The first pass vectorises; the second is rarely needed, and only then is the replacement computed.
-    if voxels.iter().fold(false, |found, value| found | !value.is_finite()) {
+    // The second pass is rarely needed, and only then is the replacement computed.
+    if any_not_finite(voxels) {
         let replacement = replacement();
         voxels.iter_mut().filter(|value| !value.is_finite()).for_each(|value| *value = replacement);
     }
+}
+
+/// Spacings outside are no voxel sizes but damaged fields.
+const PLAUSIBLE_SPACING_ANGSTROM: std::ops::RangeInclusive<f64> = 0.01..=100_000.0;
+
+/// A warning when the spacings along x, y and z differ by more than rounding explains.
+fn anisotropy_warning([x, y, z]: [f64; 3]) -> Option<String> {
+    const TOLERANCE: f64 = 1e-3;
+    let is_like_x = |other: f64| (other - x).abs() <= TOLERANCE * x;
+    (!is_like_x(y) || !is_like_x(z)).then(|| {
+        format!("anisotropic voxels of {x} x {y} x {z} angstrom along x, y, z: the spacing along x is used for all three")
+    })
+}
+
+/// The decimal with the fewest digits within a relative `rounding`: 10.123 for 10.12300020 and 2e-7.
+fn simplest_decimal(value: f64, rounding: f64) -> f64 {
+    if !value.is_finite() {
+        return value;
+    }
+    let near = |text: String| text.parse::<f64>().ok().filter(|short| (short - value).abs() <= rounding * value.abs());
+    (0..7).find_map(|digits| near(format!("{value:.digits$e}"))).unwrap_or(value)
 }

@@ -1,17 +1,17 @@
 //! MRC volumes, mapped into memory: opening reads the header alone, and a region costs the pages that it touches.
 
 use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use half::f16;
-use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
 use super::mapped::MappedFile;
-use super::mrc_header::{ByteOrder, Header, Voxel};
-use super::{Level, VolumeError, VolumeInfo, VolumeSource, check_region, replace_not_finite};
+use super::mrc_header::Header;
+use super::voxel::{ByteOrder, Voxel, decode};
+use super::{Level, VolumeError, VolumeInfo, VolumeSource, any_not_finite, check_region, replace_not_finite};
 use crate::geometry::VoxelBox;
 
 /// Below this many voxels a region is read on the calling thread.
@@ -57,6 +57,7 @@ impl MrcVolume {
                 spacing_angstrom: header.spacing_angstrom,
                 data_type: header.voxel.data_type().to_owned(),
                 warnings: std::mem::take(&mut header.warnings),
+                facts: std::mem::take(&mut header.facts),
             },
             levels: [Level::full(shape)],
             data_start: data_start as usize,
@@ -87,13 +88,16 @@ impl MrcVolume {
         decode(self.header.voxel, self.header.order, &self.file[start..start + self.row_bytes], columns, out);
     }
 
-    /// Reads a checked region, a batch of the file's sections at a time.
-    fn read(&self, region: VoxelBox, out: &mut [f32]) -> Result<(), VolumeError> {
+    /// Reads a checked region, a batch of the file's sections at a time; returns whether voxels may be NaN or infinite.
+    fn read(&self, region: VoxelBox, out: &mut [f32]) -> Result<bool, VolumeError> {
         if out.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let [sections, rows, columns] = self.header.axes.map(|axis| region.start[axis]..region.end[axis]);
         let in_order = self.header.axes == [0, 1, 2];
+        if in_order && columns.len() as u64 == self.header.counts[2] {
+            return self.read_whole_rows(sections, rows, out);
+        }
         let section_voxels = rows.len() * columns.len();
         let section_bytes = rows.len() * self.row_bytes;
         let mut at_once = (self.batch_bytes / section_bytes).max(1);
@@ -125,7 +129,47 @@ impl MrcVolume {
                 self.file.has_touched(batch.len(), section_bytes);
             }
         }
-        Ok(())
+        Ok(self.header.voxel.is_float())
+    }
+
+    /// Reads whole rows that are in the usual order, in pieces that a processor's cache holds, past the map.
+    fn read_whole_rows(&self, sections: Range<usize>, rows: Range<usize>, out: &mut [f32]) -> Result<bool, VolumeError> {
+        self.check_length()?;
+        self.prefetch(&sections, &rows);
+        let columns = self.header.counts[2] as usize;
+        let failed = |source: io::Error| {
+            let path = self.info.path.clone();
+            if source.kind() == ErrorKind::UnexpectedEof {
+                VolumeError::Shrunk { path }
+            } else {
+                VolumeError::Read { path, source }
+            }
+        };
+        // Rows that follow one another in the file, counted over sections when these are whole.
+        let run = if rows.len() as u64 == self.header.counts[1] { sections.len() * rows.len() } else { rows.len() };
+        let piece = (TASK_VOXELS / columns).clamp(1, run);
+        let as_stored = self.header.voxel == Voxel::Float32 && self.header.order == ByteOrder::NATIVE;
+        let read = |(index, values): (usize, &mut [f32])| {
+            // The runs are cut into pieces each for itself.
+            let pieces = run.div_ceil(piece);
+            let start = self.row_start(sections.start + index / pieces, rows.start) + index % pieces * piece * self.row_bytes;
+            if as_stored {
+                self.file.read_at(start, bytemuck::cast_slice_mut(values)).map_err(failed)?;
+            } else {
+                let mut bytes = vec![0; values.len() / columns * self.row_bytes];
+                self.file.read_at(start, &mut bytes).map_err(failed)?;
+                for (values, bytes) in values.chunks_exact_mut(columns).zip(bytes.chunks_exact(self.row_bytes)) {
+                    decode(self.header.voxel, self.header.order, bytes, 0..columns, values);
+                }
+            }
+            // Looked at while the cache still holds them.
+            Ok(self.header.voxel.is_float() && any_not_finite(values))
+        };
+        let pieces = out.chunks_mut(run * columns).flat_map(|run| run.chunks_mut(piece * columns)).enumerate();
+        if sections.len() * rows.len() * columns < PARALLEL_VOXELS {
+            return pieces.into_iter().try_fold(false, |found, piece| Ok(found | read(piece)?));
+        }
+        pieces.collect::<Vec<_>>().into_par_iter().map(read).try_reduce(|| false, |a, b| Ok(a | b))
     }
 
     /// Announces a read of `rows` in `sections` of the file.
@@ -202,8 +246,8 @@ impl VolumeSource for MrcVolume {
     }
 
     fn read_region(&self, level: usize, region: VoxelBox, out: &mut [f32]) -> Result<(), VolumeError> {
-        self.read_region_as_stored(level, region, out)?;
-        if self.header.voxel.is_float() {
+        check_region(&self.levels, level, region, out.len(), &self.info.path)?;
+        if self.read(region, out)? {
             replace_not_finite(out, || self.finite_mean());
         }
         Ok(())
@@ -211,7 +255,7 @@ impl VolumeSource for MrcVolume {
 
     fn read_region_as_stored(&self, level: usize, region: VoxelBox, out: &mut [f32]) -> Result<(), VolumeError> {
         check_region(&self.levels, level, region, out.len(), &self.info.path)?;
-        self.read(region, out)
+        self.read(region, out).map(|_| ())
     }
 }
 
@@ -224,38 +268,6 @@ fn for_rows(columns: usize, out: &mut [f32], task: impl Fn(usize, &mut [f32]) + 
         out.par_chunks_mut(rows * columns).enumerate().for_each(|(chunk, part)| {
             part.chunks_exact_mut(columns).enumerate().for_each(|(index, row)| task(chunk * rows + index, row));
         });
-    }
-}
-
-/// Converts `columns` of the row stored in `bytes` to `f32`; `out` has the columns' length.
-fn decode(voxel: Voxel, order: ByteOrder, bytes: &[u8], columns: Range<usize>, out: &mut [f32]) {
-    fn words<const N: usize>(bytes: &[u8], columns: Range<usize>, out: &mut [f32], value: impl Fn([u8; N]) -> f32) {
-        let (words, _) = bytes[columns.start * N..columns.end * N].as_chunks::<N>();
-        out.iter_mut().zip(words).for_each(|(out, word)| *out = value(*word));
-    }
-    let little = order == ByteOrder::Little;
-    match voxel {
-        Voxel::Int8 => words(bytes, columns, out, |[byte]| f32::from(byte as i8)),
-        Voxel::Uint8 => words(bytes, columns, out, |[byte]| f32::from(byte)),
-        Voxel::Int16 if little => words(bytes, columns, out, |word| f32::from(i16::from_le_bytes(word))),
-        Voxel::Int16 => words(bytes, columns, out, |word| f32::from(i16::from_be_bytes(word))),
-        Voxel::Uint16 if little => words(bytes, columns, out, |word| f32::from(u16::from_le_bytes(word))),
-        Voxel::Uint16 => words(bytes, columns, out, |word| f32::from(u16::from_be_bytes(word))),
-        Voxel::Float32 if little => words(bytes, columns, out, f32::from_le_bytes),
-        Voxel::Float32 => words(bytes, columns, out, f32::from_be_bytes),
-        Voxel::Float16 => {
-            let part = &bytes[columns.start * 2..columns.end * 2];
-            match bytemuck::try_cast_slice::<u8, f16>(part) {
-                // The crate converts many at a time with the processor's instruction for it.
-                Ok(halves) if little == cfg!(target_endian = "little") => halves.convert_to_f32_slice(out),
-                _ if little => words(bytes, columns, out, |word| f16::from_le_bytes(word).to_f32()),
-                _ => words(bytes, columns, out, |word| f16::from_be_bytes(word).to_f32()),
-            }
-        }
-        Voxel::Uint4 => out.iter_mut().zip(columns).for_each(|(out, column)| {
-            let byte = bytes[column / 2];
-            *out = f32::from(if column % 2 == 0 { byte & 15 } else { byte >> 4 });
-        }),
     }
 }
 

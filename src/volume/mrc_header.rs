@@ -4,81 +4,15 @@
 
 use std::path::Path;
 
-use super::VolumeError;
+use super::voxel::{ByteOrder, Voxel};
+use super::{Fact, PLAUSIBLE_SPACING_ANGSTROM, VolumeError, anisotropy_warning, simplest_decimal};
 
 /// Bytes of the header.
 pub(super) const HEADER_BYTES: usize = 1024;
 /// What IMOD writes at byte 152 of the files whose flags, at byte 156, are its own.
 const IMOD_STAMP: i32 = 1_146_047_817;
-/// Relative difference of the spacings along the axes that header rounding does not explain.
-const ANISOTROPY_TOLERANCE: f64 = 1e-3;
-/// Spacings outside are no voxel sizes but damaged fields.
-const PLAUSIBLE_SPACING_ANGSTROM: std::ops::RangeInclusive<f64> = 0.01..=100_000.0;
-
-/// The order of the bytes of a number in the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ByteOrder {
-    Little,
-    Big,
-}
-
-impl ByteOrder {
-    fn other(self) -> Self {
-        match self {
-            Self::Little => Self::Big,
-            Self::Big => Self::Little,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Little => "little-endian",
-            Self::Big => "big-endian",
-        }
-    }
-}
-
-/// How a voxel is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Voxel {
-    Int8,
-    Uint8,
-    Int16,
-    Uint16,
-    Float16,
-    Float32,
-    /// Two voxels a byte, the first in the low bits; each row starts on a byte.
-    Uint4,
-}
-
-impl Voxel {
-    pub(super) fn data_type(self) -> &'static str {
-        match self {
-            Self::Int8 => "int8",
-            Self::Uint8 => "uint8",
-            Self::Int16 => "int16",
-            Self::Uint16 => "uint16",
-            Self::Float16 => "float16",
-            Self::Float32 => "float32",
-            Self::Uint4 => "uint4",
-        }
-    }
-
-    /// Whether a voxel can be NaN or infinite.
-    pub(super) fn is_float(self) -> bool {
-        matches!(self, Self::Float16 | Self::Float32)
-    }
-
-    /// Bytes of a row of `columns` voxels.
-    fn row_bytes(self, columns: u64) -> u64 {
-        match self {
-            Self::Int8 | Self::Uint8 => columns,
-            Self::Int16 | Self::Uint16 | Self::Float16 => 2 * columns,
-            Self::Float32 => 4 * columns,
-            Self::Uint4 => columns.div_ceil(2),
-        }
-    }
-}
+/// Relative rounding of a header's 32-bit numbers.
+const ROUNDING: f64 = 2e-7;
 
 /// What a header says, checked for itself; whether the file is long enough is [`Header::data_start`]'s question.
 #[derive(Clone, Debug)]
@@ -93,6 +27,7 @@ pub(super) struct Header {
     /// Bytes between the header and the data.
     extended_bytes: u64,
     pub(super) warnings: Vec<String>,
+    pub(super) facts: Vec<Fact>,
 }
 
 /// Reads the header's fields in one byte order.
@@ -183,7 +118,16 @@ impl Header {
         if extended < 0 {
             warnings.push(format!("the length of the extended header is negative ({extended}): taken for 0"));
         }
-        Ok(Self { order, voxel, counts, axes, spacing_angstrom, extended_bytes: extended.max(0) as u64, warnings })
+        Ok(Self {
+            order,
+            voxel,
+            counts,
+            axes,
+            spacing_angstrom,
+            extended_bytes: extended.max(0) as u64,
+            warnings,
+            facts: facts(fields, voxel, axes, spacing_angstrom),
+        })
     }
 
     /// Voxels, `(z, y, x)`; `None` when this machine cannot count them.
@@ -270,7 +214,7 @@ fn byte_order(bytes: &[u8; HEADER_BYTES], warnings: &mut Vec<String>) -> Option<
 fn spacing(fields: Fields<'_>, warnings: &mut Vec<String>) -> Option<f64> {
     let (sampling, cell) = (fields.ints(28), fields.floats(40));
     let [x, y, z]: [f64; 3] = std::array::from_fn(|axis| match sampling[axis] {
-        1.. => simplest_decimal(f64::from(cell[axis]) / f64::from(sampling[axis])),
+        1.. => simplest_decimal(f64::from(cell[axis]) / f64::from(sampling[axis]), ROUNDING),
         _ => 0.0,
     });
     if x == 1.0 && y == 1.0 {
@@ -281,23 +225,8 @@ fn spacing(fields: Fields<'_>, warnings: &mut Vec<String>) -> Option<f64> {
         warnings.push(format!("spacing unknown, the header says {x} angstrom: give the spacing"));
         return None;
     }
-    let is_like_x = |other: f64| (other - x).abs() <= ANISOTROPY_TOLERANCE * x;
-    if !is_like_x(y) || !is_like_x(z) {
-        warnings.push(format!(
-            "anisotropic voxels of {x} x {y} x {z} angstrom along x, y, z: the spacing along x is used for all three"
-        ));
-    }
+    warnings.extend(anisotropy_warning([x, y, z]));
     Some(x)
-}
-
-/// The decimal with the fewest digits within the rounding of a header's 32-bit numbers: 10.123 for 10.12300020.
-fn simplest_decimal(value: f64) -> f64 {
-    const ROUNDING: f64 = 2e-7;
-    if !value.is_finite() {
-        return value;
-    }
-    let near = |text: String| text.parse::<f64>().ok().filter(|short| (short - value).abs() <= ROUNDING * value.abs());
-    (0..7).find_map(|digits| near(format!("{value:.digits$e}"))).unwrap_or(value)
 }
 
 /// Warns of what is read past: stack flags, starts and origins, skewed cells.
@@ -318,4 +247,50 @@ fn warn_of_oddities(fields: Fields<'_>, sections: i32, warnings: &mut Vec<String
     if !angles.iter().all(is_right) {
         warnings.push(format!("cell angles {angles:?} are ignored: the axes are taken as perpendicular"));
     }
+}
+
+/// What the header says besides sizes, and how it was understood.
+fn facts(fields: Fields<'_>, voxel: Voxel, axes: [usize; 3], spacing_angstrom: Option<f64>) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let mut add = |name: &str, value: String| facts.push(Fact::new(name, value));
+    let sign = match fields.int(12) {
+        0 if fields.int(152) != IMOD_STAMP => ", signed bytes as MRC2014 has them",
+        0 if voxel == Voxel::Uint8 => ", unsigned bytes by IMOD's flag",
+        0 => ", signed bytes by IMOD's flag",
+        101 => ", two voxels a byte, the low bits first",
+        _ => "",
+    };
+    add("form", format!("MRC, mode {} ({}{sign})", fields.int(12), voxel.data_type()));
+    let stamp = fields.bytes[212..216].iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
+    add("byte order", format!("{}, machine stamp {stamp}", fields.order.name()));
+    let [sections, rows, columns] = axes.map(|axis| ["z", "y", "x"][axis]);
+    add("axes", format!("columns {columns}, rows {rows}, sections {sections}"));
+    let ([x, y, z], [mx, my, mz]) = (fields.floats(40), fields.ints(28));
+    let understood = if spacing_angstrom.is_some() { "" } else { ", which says nothing" };
+    add("spacing from", format!("cell / sampling along x, y, z: {x} / {mx}, {y} / {my}, {z} / {mz}{understood}"));
+    let (start, origin) = (fields.ints(16), fields.floats(196));
+    if start != [0; 3] || origin.iter().any(|value| *value != 0.0) {
+        add("origin", format!("{origin:?} angstrom, start {start:?} (x, y, z); positions ignore both"));
+    }
+    let extended = fields.int(92);
+    if extended > 0 {
+        let kind = printable(&fields.bytes[104..108]);
+        add(
+            "extended header",
+            if kind.is_empty() { format!("{extended} bytes") } else { format!("{extended} bytes, type {kind}") },
+        );
+    }
+    add("space group", fields.int(88).to_string());
+    let [min, max, mean] = fields.floats(76);
+    add("header's statistics", format!("minimum {min}, maximum {max}, mean {mean}, deviation {}", fields.float(216)));
+    // At most ten, whatever the header says.
+    let labels = fields.bytes[224..].chunks_exact(80).take(fields.int(220).clamp(0, 10) as usize).map(printable);
+    labels.filter(|label| !label.is_empty()).for_each(|label| add("label", label));
+    facts
+}
+
+/// The text of a field, without padding and what cannot be printed.
+fn printable(bytes: &[u8]) -> String {
+    let text: String = bytes.iter().map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { ' ' }).collect();
+    text.trim().to_owned()
 }

@@ -5,20 +5,25 @@ use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use bzip2::read::MultiBzDecoder;
 use flate2::read::MultiGzDecoder;
 
 use super::mrc::MrcVolume;
 use super::mrc_header::{HEADER_BYTES, Header};
-use super::{VolumeError, VolumeSource};
+use super::tiff::TiffVolume;
+use super::{Fact, VolumeError, VolumeSource, zarr};
 
 /// Bytes of a compressed volume held in memory at a time.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Opens a volume; the name and its ending do not matter, the content decides. No voxel is read, so a file of any size
-/// opens at once, unless it is compressed by gzip: that is decompressed into a temporary file, which vanishes with the volume.
+/// Opens a volume; the name and its ending do not matter, the content decides. A path that is a web address, `http://` or
+/// `https://`, is that of a Zarr hierarchy. No voxel is read, so a file of any size
+/// opens at once, unless it is compressed by gzip or bzip2: that is decompressed into a temporary file, which vanishes with the
+/// volume.
 ///
 /// # Errors
-/// When the file cannot be read, is not MRC, is damaged or shorter than its header says, or holds complex numbers.
+/// When the file cannot be read, is of another form, is damaged or shorter than its header says, or holds no grey values: complex
+/// numbers, colours.
 ///
 /// # Example
 /// ```no_run
@@ -33,9 +38,16 @@ const BUFFER_BYTES: usize = 1 << 20;
 pub fn open(path: &Path) -> Result<Arc<dyn VolumeSource>, VolumeError> {
     let opening = |source| VolumeError::Open { path: path.to_path_buf(), source };
     let reading = |source| VolumeError::Read { path: path.to_path_buf(), source };
+    if zarr::is_url(path) {
+        return zarr::open_url(&path.to_string_lossy());
+    }
     let metadata = std::fs::metadata(path).map_err(opening)?;
     if metadata.is_dir() {
-        return Err(directory(path));
+        return directory(path);
+    }
+    if let Some(folder) = zarr::folder_of_metadata(path) {
+        // File dialogs choose files: one of its metadata stands for the folder.
+        return zarr::open_folder(folder);
     }
     if !metadata.is_file() {
         // Opening a pipe would wait for its other end.
@@ -45,16 +57,21 @@ pub fn open(path: &Path) -> Result<Arc<dyn VolumeSource>, VolumeError> {
     let mut head = [0; HEADER_BYTES];
     let length = read_up_to(&mut file, &mut head).map_err(reading)?;
     let volume = match Content::of(&head[..length]) {
-        Content::Gzip => {
+        Content::Compressed(compressor) => {
             file.seek(SeekFrom::Start(0)).map_err(reading)?;
-            decompress(file, path)?
+            decompress(file, compressor, path)?
         }
+        Content::Tiff => return Ok(Arc::new(TiffVolume::open(file, path)?)),
         Content::Other(found, advice) => return Err(unsupported(found, advice, path)),
         Content::Binary if length == 0 => return Err(VolumeError::Empty { path: path.to_path_buf() }),
         Content::Binary if length < HEADER_BYTES => {
             return Err(VolumeError::ShortHeader { length: length as u64, path: path.to_path_buf() });
         }
-        Content::Binary => MrcVolume::open(file, Header::parse(&head, path)?, path)?,
+        Content::Binary => {
+            let mut header = Header::parse(&head, path)?;
+            header.facts.insert(1, Fact::new("compression", "none"));
+            MrcVolume::open(file, header, path)?
+        }
     };
     Ok(Arc::new(volume))
 }
@@ -63,23 +80,48 @@ fn unsupported(found: &'static str, advice: &'static str, path: &Path) -> Volume
     VolumeError::Unsupported { found, advice, path: path.to_path_buf() }
 }
 
-fn directory(path: &Path) -> VolumeError {
-    let is_zarr = [".zattrs", ".zgroup", ".zarray", "zarr.json"].iter().any(|name| path.join(name).is_file());
-    if is_zarr {
-        unsupported("a Zarr folder", "convert it to MRC", path)
+fn directory(path: &Path) -> Result<Arc<dyn VolumeSource>, VolumeError> {
+    if zarr::is_zarr_folder(path) {
+        zarr::open_folder(path)
     } else {
-        unsupported("a folder", "choose an .mrc, .rec or .map file in it", path)
+        Err(unsupported("a folder", "choose a .zarr folder, or an .mrc, .rec, .map or .tif file in it", path))
     }
 }
 
 /// What a file's first bytes show it to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
-    Gzip,
+    Compressed(Compressor),
+    Tiff,
     /// MRC, or nothing that is known.
     Binary,
     /// Something else: what, and what to do about it.
     Other(&'static str, &'static str),
+}
+
+/// What a file is compressed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compressor {
+    Gzip,
+    Bzip2,
+}
+
+impl Compressor {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Bzip2 => "bzip2",
+        }
+    }
+
+    /// The decompressed content of `file`, of which several compressed pieces may follow one another.
+    fn decoder(self, file: File) -> Box<dyn Read> {
+        let file = BufReader::with_capacity(BUFFER_BYTES, file);
+        match self {
+            Self::Gzip => Box::new(MultiGzDecoder::new(file)),
+            Self::Bzip2 => Box::new(MultiBzDecoder::new(file)),
+        }
+    }
 }
 
 impl Content {
@@ -88,23 +130,26 @@ impl Content {
     fn of(head: &[u8]) -> Self {
         const DECOMPRESS: &str = "decompress it first";
         const CONVERT: &str = "convert it to MRC";
-        let signatures: [(&[u8], &str, &str); 13] = [
+        let signatures: [(&[u8], &str, &str); 8] = [
             (b"version https://git-lfs", "a Git LFS pointer, not the data", "run `git lfs pull` to fetch the volume"),
-            (b"BZh", "a file compressed by bzip2", "decompress it first, with bunzip2"),
             (b"\xfd7zXZ\0", "a file compressed by xz", DECOMPRESS),
             (b"\x28\xb5\x2f\xfd", "a file compressed by zstd", DECOMPRESS),
             (b"PK\x03\x04", "a ZIP archive", "unpack it first"),
             (b"\x89HDF\r\n\x1a\n", "an HDF5 file", CONVERT),
-            (b"II*\0", "a TIFF image", CONVERT),
-            (b"MM\0*", "a TIFF image", CONVERT),
-            (b"II+\0", "a TIFF image", CONVERT),
-            (b"MM\0+", "a TIFF image", CONVERT),
             (b"\x89PNG", "a PNG image", "choose the volume instead"),
             (b"%PDF", "a PDF document", "choose the volume instead"),
             (b"\x93NUMPY", "a NumPy array", CONVERT),
         ];
         if head.starts_with(b"\x1f\x8b\x08") {
-            return Self::Gzip;
+            return Self::Compressed(Compressor::Gzip);
+        }
+        // A block begins with the digits of pi, an empty file ends with those of its root.
+        let is_block = |bytes: &[u8]| bytes.starts_with(b"1AY&SY") || bytes.starts_with(b"\x17rE8P\x90");
+        if matches!(head, [b'B', b'Z', b'h', b'1'..=b'9', rest @ ..] if is_block(rest) || rest.len() < 6) {
+            return Self::Compressed(Compressor::Bzip2);
+        }
+        if [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"].iter().any(|signature| head.starts_with(*signature)) {
+            return Self::Tiff;
         }
         if let Some((_, found, advice)) = signatures.iter().find(|(signature, ..)| head.starts_with(signature)) {
             return Self::Other(found, advice);
@@ -117,7 +162,7 @@ impl Content {
             return if start.starts_with("<!doctype html") || start.contains("<html") {
                 Self::Other("a web page", "the download failed or asked for a login; download the volume again")
             } else {
-                Self::Other("text", "choose an .mrc, .rec or .map file")
+                Self::Other("text", "choose an .mrc, .rec, .map or .tif file")
             };
         }
         Self::Binary
@@ -151,13 +196,14 @@ fn read_up_to(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// Decompresses a volume into an unnamed temporary file. The header is looked at first, and no more is written than it
 /// promises, so neither another kind of file nor an endless stream fills the disk.
-fn decompress(file: File, path: &Path) -> Result<MrcVolume, VolumeError> {
-    let damaged = |source| VolumeError::Gzip { path: path.to_path_buf(), source };
-    let mut stream = MultiGzDecoder::new(BufReader::with_capacity(BUFFER_BYTES, file));
+fn decompress(file: File, compressor: Compressor, path: &Path) -> Result<MrcVolume, VolumeError> {
+    let damaged = |source| VolumeError::Compressed { program: compressor.name(), path: path.to_path_buf(), source };
+    let mut stream = compressor.decoder(file);
     let mut head = [0; HEADER_BYTES];
     let length = read_up_to(&mut stream, &mut head).map_err(damaged)?;
     match Content::of(&head[..length]) {
-        Content::Gzip => return Err(unsupported("a file compressed twice", "decompress it once with gunzip", path)),
+        Content::Compressed(_) => return Err(unsupported("a file compressed twice", "decompress it once", path)),
+        Content::Tiff => return Err(unsupported("a compressed TIFF file", "decompress it first, with gunzip or bunzip2", path)),
         Content::Other(found, advice) => return Err(unsupported(found, advice, path)),
         Content::Binary if length == 0 => return Err(VolumeError::Empty { path: path.to_path_buf() }),
         Content::Binary if length < HEADER_BYTES => {
@@ -166,6 +212,7 @@ fn decompress(file: File, path: &Path) -> Result<MrcVolume, VolumeError> {
         Content::Binary => {}
     }
     let mut header = Header::parse(&head, path)?;
+    header.facts.insert(1, Fact::new("compression", format!("{}, decompressed to a temporary file", compressor.name())));
     let promised = header.promised_bytes();
     let keeping =
         |source| VolumeError::Temporary { bytes: promised, folder: std::env::temp_dir(), path: path.to_path_buf(), source };

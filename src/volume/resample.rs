@@ -24,12 +24,20 @@ const BLOCK_VOXELS: usize = 4 << 20;
 /// new voxel, less that of the box of one which the source was sampled with. It grows from 0 at equal spacing (1.7 voxels for
 /// `r = 2`), so two spacings that nearly agree give nearly the same voxels. Linear functions are kept, but for a border of half
 /// a box, where the outermost voxels are repeated.
+///
+/// Where the source has levels of detail, the coarsest whose voxels are half as large as the new ones, or smaller, is read in place
+/// of the finest, if they are averages of those below: voxel `j` of a level with factor `f` is centred on index
+/// `(j + 1/2) f - 1/2`, and `r / f` takes the place of `r`. (The interpolation between voxels blurs by up to a quarter of a squared
+/// voxel, so from a level nearly as coarse as the new voxels detail would be lost.) A level that was made by leaving voxels out has
+/// their full noise, which would reach the network; a sample from the middle of the volume tells the two apart.
 pub struct ResampledVolume {
     source: Arc<dyn VolumeSource>,
     info: VolumeInfo,
     levels: [Level; 1],
-    /// Source voxels per voxel.
+    /// Source voxels per voxel, at full resolution.
     ratio: f64,
+    /// The source's level that is read.
+    level: usize,
 }
 
 impl ResampledVolume {
@@ -50,7 +58,8 @@ impl ResampledVolume {
         info.shape = shape;
         info.spacing_angstrom = Some(spacing_angstrom);
         info.data_type = "float32".to_owned();
-        Ok(Self { source, info, levels: [Level::full(shape)], ratio })
+        let level = coarsest_average(source.as_ref(), ratio);
+        Ok(Self { source, info, levels: [Level::full(shape)], ratio, level })
     }
 
     /// Source voxels per voxel along each axis: new spacing over old. A position here times this is one in the source.
@@ -73,9 +82,11 @@ impl VolumeSource for ResampledVolume {
         if out.is_empty() {
             return Ok(());
         }
-        let source_shape = self.source.levels()[0].shape;
-        let [z_taps, y_taps, x_taps] =
-            std::array::from_fn(|axis| Taps::new(region.start[axis]..region.end[axis], self.ratio, source_shape[axis]));
+        let Level { shape: source_shape, factor } = self.source.levels()[self.level];
+        let [z_taps, y_taps, x_taps] = std::array::from_fn(|axis| {
+            let shift = 0.5 / factor[axis] - 0.5;
+            Taps::new(region.start[axis]..region.end[axis], self.ratio / factor[axis], shift, source_shape[axis])
+        });
         let [_, rows, columns] = region.shape();
         let section = rows * columns;
         let source_section = y_taps.source.len() * x_taps.source.len();
@@ -88,7 +99,7 @@ impl VolumeSource for ResampledVolume {
             let start = [z, y_taps.source.start, x_taps.source.start];
             let source_box = VoxelBox::new(start, [z_end, y_taps.source.end, x_taps.source.end]);
             block.resize(source_box.voxels(), 0.0);
-            self.source.read_region(0, source_box, &mut block)?;
+            self.source.read_region(self.level, source_box, &mut block)?;
             let source_rows = y_taps.source.len();
             narrowed.resize((z_end - z) * source_rows * columns, 0.0);
             narrowed.par_chunks_exact_mut(columns).zip(block.par_chunks_exact(x_taps.source.len())).with_min_len(64).for_each(
@@ -138,15 +149,15 @@ struct Taps {
 }
 
 impl Taps {
-    /// `range` is not empty; `size` is the source's.
-    fn new(range: Range<usize>, ratio: f64, size: usize) -> Self {
+    /// Voxel `i` lies at index `i * ratio + shift` of the source, which has `size` voxels. `range` is not empty.
+    fn new(range: Range<usize>, ratio: f64, shift: f64, size: usize) -> Self {
         let width = (ratio * ratio - 1.0).max(0.0).sqrt();
         let half_width = 1.0 + width / 2.0;
         let last_voxel = (size - 1) as f64;
         let each: Vec<Tap> = range
             .map(|index| {
                 // The last voxel may lie past the source's last by rounding.
-                let position = (index as f64 * ratio).min(last_voxel);
+                let position = (index as f64 * ratio + shift).min(last_voxel);
                 let weight = |voxel: f64| {
                     let distance = position - voxel;
                     if width < NARROWEST_BOX {
@@ -172,6 +183,65 @@ impl Taps {
         let end = each.iter().map(|tap| tap.first + tap.weights.len()).max().unwrap_or(start);
         Self { each, source: start..end }
     }
+}
+
+/// Edge, in voxels of the finest level, of the sample that tells averages from single voxels.
+const SAMPLE_EDGE: usize = 64;
+/// Voxels of a level along the sample's edge, at most.
+const SAMPLE_VOXELS: usize = 16;
+
+/// New voxels must be so many times larger than those of a level for it to be read.
+const LEAST_RATIO: f64 = 2.0;
+
+/// The coarsest level that may stand for the finest at voxels of `ratio` full-resolution ones; 0 if there is none.
+fn coarsest_average(source: &dyn VolumeSource, ratio: f64) -> usize {
+    // A spacing of the metadata rarely divides another to the last digit.
+    let most = ratio / LEAST_RATIO * (1.0 + 1e-3);
+    let candidates = source.levels().iter().enumerate().skip(1).rev();
+    let mut fine_enough = candidates.filter(|(_, level)| level.factor.iter().all(|&factor| factor <= most));
+    fine_enough.find(|(level, _)| is_average(source, *level)).map_or(0, |(level, _)| level)
+}
+
+/// Whether the voxels of `level` are close to the means of the voxels that they cover, in the middle of the volume. Of white
+/// noise the mean of `n` voxels has a variance of `s^2 / n`, from which a single voxel differs by `s^2 (1 - 1/n)`: seven times
+/// as much for a factor of 2. The limit of a half leaves room for other smoothing filters and for rounding.
+fn is_average(source: &dyn VolumeSource, level: usize) -> bool {
+    let (full, Level { shape, factor }) = (source.levels()[0].shape, source.levels()[level]);
+    let blocks = factor.map(|factor| factor.round() as usize);
+    let edges: [usize; 3] =
+        std::array::from_fn(|axis| (SAMPLE_EDGE / blocks[axis].max(1)).clamp(1, SAMPLE_VOXELS).min(shape[axis]));
+    let start: [usize; 3] = std::array::from_fn(|axis| (shape[axis] - edges[axis]) / 2);
+    let coarse_box = VoxelBox::new(start, std::array::from_fn(|axis| start[axis] + edges[axis]));
+    let fine_box = VoxelBox::new(
+        std::array::from_fn(|axis| start[axis] * blocks[axis]),
+        std::array::from_fn(|axis| (start[axis] + edges[axis]) * blocks[axis]),
+    );
+    let whole_blocks = (0..3).all(|axis| blocks[axis] as f64 == factor[axis] && blocks[axis] > 0);
+    if !whole_blocks || !fine_box.fits_in(full) {
+        return false;
+    }
+    let (mut coarse, mut fine) = (vec![0.0; coarse_box.voxels()], vec![0.0; fine_box.voxels()]);
+    if source.read_region(level, coarse_box, &mut coarse).is_err() || source.read_region(0, fine_box, &mut fine).is_err() {
+        return false;
+    }
+    let mut means = vec![0.0_f64; coarse.len()];
+    let [_, fine_rows, fine_columns] = fine_box.shape();
+    for (row, values) in fine.chunks_exact(fine_columns).enumerate() {
+        let (z, y) = (row / fine_rows / blocks[0], row % fine_rows / blocks[1]);
+        let line = &mut means[(z * edges[1] + y) * edges[2]..][..edges[2]];
+        for (mean, block) in line.iter_mut().zip(values.chunks_exact(blocks[2])) {
+            *mean += block.iter().map(|value| f64::from(*value)).sum::<f64>();
+        }
+    }
+    let scale = 1.0 / blocks.iter().product::<usize>() as f64;
+    means.iter_mut().for_each(|mean| *mean *= scale);
+    let count = means.len() as f64;
+    let centre = means.iter().sum::<f64>() / count;
+    let variance = means.iter().map(|mean| (mean - centre).powi(2)).sum::<f64>() / count;
+    let difference = means.iter().zip(&coarse).map(|(mean, value)| (mean - f64::from(*value)).powi(2)).sum::<f64>() / count;
+    // Whole numbers are off by up to one where they were cut and not rounded.
+    let rounding = if source.info().data_type.contains("int") { 1.0 } else { 0.0 };
+    difference <= variance / 2.0 + rounding
 }
 
 /// The area below the triangle `1 - |t|` from -1 to `t`.

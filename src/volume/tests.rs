@@ -5,6 +5,7 @@ mod manifest;
 mod numbers;
 mod reading;
 mod resampling;
+mod tiff;
 mod writing;
 
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use super::{VolumeError, VolumeSource, open};
 use crate::geometry::VoxelBox;
 
 /// The folder of test data, or `None`, said aloud, when it is absent.
-fn test_data() -> Option<PathBuf> {
+pub(super) fn test_data() -> Option<PathBuf> {
     let folder = std::env::var_os("SEMIETPICKER_TEST_DATA")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
     if folder.is_dir() {

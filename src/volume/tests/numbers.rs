@@ -149,15 +149,27 @@ fn a_description_has_exactly_the_promised_fields() {
     let json = serde_json::to_value(&description).unwrap();
     let mut keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();
-    assert_eq!(keys, ["data_type", "max", "mean", "min", "shape", "spacing_angstrom", "std", "values", "warnings"]);
+    let promised = ["data_type", "max", "mean", "min", "shape", "spacing_angstrom", "std", "values", "warnings"];
+    let further = ["facts", "levels", "not_finite"];
+    assert_eq!(keys, {
+        let mut all = [&promised[..], &further].concat();
+        all.sort_unstable();
+        all
+    });
+    assert_eq!(json["facts"][0], serde_json::json!({"name": "form", "value": "MRC, mode 2 (float32)"}));
+    assert_eq!(json["levels"], serde_json::json!([{"shape": [2, 3, 4], "factor": [1.0, 1.0, 1.0]}]));
+    assert_eq!(json["not_finite"], 1);
     assert_eq!(json["shape"], serde_json::json!([2, 3, 4]));
     assert_eq!(json["values"][0], serde_json::json!({"voxel": [0, 0, 1], "value": mrc.value([0, 0, 1])}));
     assert_eq!(description.values[1].value, description.mean as f32);
     assert_eq!(json["warnings"].as_array().unwrap().len(), 1);
     assert!(description.warnings[0].starts_with("1 voxel is not finite"));
     let text = description.to_string();
-    for part in ["4 x 3 x 2 voxels", "10 angstrom", "float32", "voxel      z 0, y 0, x 1", "warning    1 voxel"] {
-        assert!(text.contains(part), "{part} in\n{text}");
+    let words: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in
+        ["4 x 3 x 2 voxels", "10 angstrom", "float32", "voxel z 0, y 0, x 1", "warning 1 voxel", "byte order little-endian"]
+    {
+        assert!(words.contains(part), "{part} in\n{text}");
     }
 }
 

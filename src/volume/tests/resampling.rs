@@ -1,8 +1,8 @@
 //! Volumes at another spacing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use super::super::{MemoryVolume, ResampledVolume, VolumeError, VolumeSource};
+use super::super::{Level, MemoryVolume, ResampledVolume, VolumeError, VolumeInfo, VolumeSource};
 use super::{noise, read, read_all, voxels_of};
 use crate::geometry::VoxelBox;
 
@@ -133,5 +133,97 @@ fn spacings_that_make_no_sense_are_refused() {
     let source: Arc<dyn VolumeSource> = Arc::new(MemoryVolume::new(vec![0.0; 8], [2, 2, 2], None).unwrap());
     for (from, to) in [(0.0, 10.0), (10.0, 0.0), (-1.0, -1.0), (f64::NAN, 10.0), (10.0, f64::INFINITY), (1.0, 1000.0)] {
         assert!(matches!(ResampledVolume::new(source.clone(), from, to), Err(VolumeError::Spacing { .. })), "{from} to {to}");
+    }
+}
+
+/// A volume with coarser levels: averages of the voxels below, or single ones of them.
+struct Pyramid {
+    info: VolumeInfo,
+    levels: Vec<Level>,
+    data: Vec<Vec<f32>>,
+    reads: Mutex<Vec<usize>>,
+}
+
+impl Pyramid {
+    fn new(fine: Vec<f32>, shape: [usize; 3], factors: &[[usize; 3]], averaged: bool) -> Self {
+        let index = |[z, y, x]: [usize; 3]| (z * shape[1] + y) * shape[2] + x;
+        let (mut levels, mut data) = (vec![Level::full(shape)], vec![fine.clone()]);
+        for factor in factors {
+            let size: [usize; 3] = std::array::from_fn(|axis| shape[axis] / factor[axis]);
+            let value = |voxel: [usize; 3]| {
+                let start = std::array::from_fn(|axis| voxel[axis] * factor[axis]);
+                let end = std::array::from_fn(|axis| if averaged { start[axis] + factor[axis] } else { start[axis] + 1 });
+                let block: Vec<f32> = voxels_of(VoxelBox::new(start, end)).map(|voxel| fine[index(voxel)]).collect();
+                block.iter().sum::<f32>() / block.len() as f32
+            };
+            data.push(voxels_of(VoxelBox::whole(size)).map(value).collect());
+            levels.push(Level { shape: size, factor: factor.map(|factor| factor as f64) });
+        }
+        let info = MemoryVolume::new(vec![0.0], [1; 3], Some(10.0)).unwrap().info().clone();
+        Self { info: VolumeInfo { shape, ..info }, levels, data, reads: Mutex::default() }
+    }
+}
+
+impl VolumeSource for Pyramid {
+    fn info(&self) -> &VolumeInfo {
+        &self.info
+    }
+
+    fn levels(&self) -> &[Level] {
+        &self.levels
+    }
+
+    fn read_region(&self, level: usize, region: VoxelBox, out: &mut [f32]) -> Result<(), VolumeError> {
+        self.reads.lock().unwrap().push(level);
+        let [_, rows, columns] = self.levels[level].shape;
+        for (out, [z, y, x]) in out.iter_mut().zip(voxels_of(region)) {
+            *out = self.data[level][(z * rows + y) * columns + x];
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_coarser_level_takes_the_place_of_the_finest_and_keeps_linear_functions() {
+    let shape = [48, 52, 56];
+    for (to, factors, level) in [
+        (20.0, vec![[2; 3], [4; 3]], 0),
+        (39.0, vec![[2; 3], [4; 3]], 0),
+        (40.0, vec![[2; 3], [4; 3]], 1),
+        (53.0, vec![[2; 3], [4; 3]], 1),
+        (80.0, vec![[2; 3], [4; 3]], 2),
+        (80.0, vec![[1, 2, 2], [1, 4, 4]], 2),
+    ] {
+        let source = Arc::new(Pyramid::new(ramp(shape), shape, &factors, true));
+        let volume = ResampledVolume::new(source.clone(), 10.0, to).unwrap();
+        source.reads.lock().unwrap().clear();
+        let values = read_all(&volume);
+        assert!(source.reads.lock().unwrap().iter().all(|read| *read == level), "{to}: not from level {level}");
+        let plain = resampled(ramp(shape), shape, 10.0, to);
+        assert_eq!(volume.info().shape, plain.info().shape);
+        let mut inner = 0;
+        for (voxel, value) in voxels_of(VoxelBox::whole(volume.info().shape)).zip(values) {
+            let position = voxel.map(|index| index as f64 * to / 10.0);
+            if (0..3).all(|axis| position[axis] >= 6.0 && position[axis] <= shape[axis] as f64 - 7.0) {
+                inner += 1;
+                assert!((f64::from(value) - linear(position)).abs() < 1e-4, "{to} at {voxel:?}: {value}");
+            }
+        }
+        assert!(inner >= 8, "{to}: {inner}");
+    }
+}
+
+#[test]
+fn a_level_of_single_voxels_is_not_used_for_a_coarser_spacing() {
+    let shape = [48; 3];
+    for (averaged, level) in [(true, 1), (false, 0)] {
+        let source = Arc::new(Pyramid::new(noise(48 * 48 * 48, 5), shape, &[[2; 3]], averaged));
+        let volume = ResampledVolume::new(source.clone(), 10.0, 40.0).unwrap();
+        source.reads.lock().unwrap().clear();
+        let values = read_all(&volume);
+        assert!(source.reads.lock().unwrap().iter().all(|read| *read == level), "averaged: {averaged}");
+        // Averages of 64 voxels of noise, or nearly so, either way.
+        let deviation = (values.iter().map(|value| value * value).sum::<f32>() / values.len() as f32).sqrt();
+        assert!((0.08..0.16).contains(&deviation), "{deviation}");
     }
 }
