@@ -9,6 +9,7 @@
 //! | [`labels`] | classes, positions, complete regions, edits and undo |
 //! | [`project`] | the crash-safe folder that keeps them |
 //! | [`coordinates`] | positions in files, in and out |
+//! | [`copick`] | copick projects: opened directly, saved back to |
 //! | [`simulate`] | tomograms with known positions |
 //! | [`model`] | the network, its targets, its loss, its file |
 //! | [`train`] | the training session: commands in, events out |
@@ -23,6 +24,7 @@
 mod causes;
 pub mod cli;
 pub mod coordinates;
+pub mod copick;
 mod files;
 pub mod geometry;
 pub mod labels;

@@ -1,370 +1,20 @@
 //! The window without a display, used through the names of its widgets.
 
+#[path = "support/window.rs"]
+mod support;
+
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
-use egui::{Event, Key, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, TouchPhase, vec2};
-use egui_kittest::Harness;
+use egui::{Event, Key, Modifiers, PointerButton};
 use egui_kittest::kittest::Queryable as _;
-use semietpicker::coordinates::read_csv;
+use semietpicker::coordinates::{Frame, read_csv};
 use semietpicker::geometry::distance;
-use semietpicker::labels::{Class, ClassId, PointKind, TomogramId};
-use semietpicker::project::Project;
+use semietpicker::labels::{ClassId, PointKind};
 use semietpicker::render::Plane;
-use semietpicker::train::{
-    Command, Event as TrainingEvent, Heatmap, LiveView, Pick, PickSet, Progress, Service, Session, SessionEnds, TrainingSet,
-};
 use semietpicker::ui::state::{Tool, VolumeState};
-use semietpicker::ui::{Action, App, Document, WindowOptions};
-use semietpicker::volume::{MrcMode, write_mrc};
+use semietpicker::ui::{Action, Document};
 
-/// Voxels `(z, y, x)` of the test tomogram: 240 by 160 by 80 angstrom at 5 angstrom.
-const SHAPE: [usize; 3] = [16, 32, 48];
-const SPACING: f64 = 5.0;
-/// Centres `(z, y, x)` of the dark balls in it.
-const BALLS: [[f64; 3]; 3] = [[8.0, 10.0, 12.0], [8.0, 20.0, 30.0], [5.0, 24.0, 40.0]];
-const BALL_RADIUS: f64 = 4.0;
-
-/// A tomogram with dark balls and a weak pattern that is the same everywhere.
-fn write_tomogram(path: &Path, spacing: Option<f64>) {
-    let mut voxels = Vec::with_capacity(SHAPE.iter().product());
-    for z in 0..SHAPE[0] {
-        for y in 0..SHAPE[1] {
-            for x in 0..SHAPE[2] {
-                let pattern = ((x * 7 + y * 13 + z * 29) % 17) as f32 / 17.0;
-                let at = [z as f64, y as f64, x as f64];
-                let ball = BALLS.iter().any(|ball| distance(*ball, at) < BALL_RADIUS);
-                voxels.push(if ball { pattern - 4.0 } else { pattern });
-            }
-        }
-    }
-    write_mrc(path, SHAPE, spacing, &voxels, MrcMode::Float32).expect("the temporary folder is writable");
-}
-
-/// What the stand-in for the training thread has heard.
-type Heard = Arc<Mutex<Vec<String>>>;
-
-/// Trains nothing: reports progress, shows a heatmap and picks at the balls and one place more, then waits for commands.
-struct Pretend {
-    heard: Heard,
-}
-
-fn pick_set(tomogram: TomogramId, classes: &[Class], step: usize) -> PickSet {
-    let mut picks: Vec<Pick> =
-        BALLS.iter().zip([0.9, 0.7, 0.55]).map(|(ball, score)| Pick { position: *ball, class: 0, score }).collect();
-    picks.push(Pick { position: [12.0, 5.0, 40.0], class: 0, score: 0.2 });
-    PickSet { tomogram, classes: classes.to_vec(), thresholds: vec![0.5; classes.len()], picks, step }
-}
-
-fn heatmap(tomogram: TomogramId, classes: &[Class], step: usize) -> Heatmap {
-    let shape = SHAPE.map(|n| n / 2);
-    let mut cells = Vec::new();
-    for z in 0..shape[0] {
-        for y in 0..shape[1] {
-            for x in 0..shape[2] {
-                let at = [z, y, x].map(|n| n as f64 * 2.0);
-                let near = BALLS.iter().map(|ball| distance(*ball, at)).fold(f64::INFINITY, f64::min);
-                cells.push((255.0 * (-near * near / 12.0).exp()) as u8);
-            }
-        }
-    }
-    let cells = Arc::new(cells);
-    let channels = classes.iter().map(|_| cells.clone()).collect();
-    Heatmap { tomogram, shape, voxels_per_cell: [2.0; 3], channels, step }
-}
-
-impl Pretend {
-    fn hear(&self, text: String) {
-        self.heard.lock().expect("no test panics while holding it").push(text);
-    }
-
-    fn show(&self, set: &TrainingSet, ends: &SessionEnds) {
-        if let Some(tomogram) = set.tomograms.first() {
-            let heatmap = Arc::new(heatmap(tomogram.id, &set.classes, 30));
-            ends.publish(LiveView { heatmap, picks: Arc::new(pick_set(tomogram.id, &set.classes, 30)) });
-        }
-    }
-
-    fn run(&mut self, set: TrainingSet, steps: usize, ends: &SessionEnds) {
-        ends.emit(TrainingEvent::Started { device: "a pretended device".to_owned(), parameters: 1_500_000 });
-        for step in 1..=30 {
-            let loss = 0.1 / step as f32;
-            let remaining = Duration::from_secs(90);
-            ends.emit(TrainingEvent::Progress(Progress {
-                step,
-                steps,
-                loss,
-                consistency_loss: None,
-                steps_per_second: 4.0,
-                remaining,
-            }));
-        }
-        self.show(&set, ends);
-        while let Some(command) = ends.wait_command() {
-            match command {
-                Command::Pause => ends.emit(TrainingEvent::Paused),
-                Command::Resume => ends.emit(TrainingEvent::Resumed),
-                Command::UpdateSet(set) => {
-                    let labels: usize = set.tomograms.iter().map(|tomogram| tomogram.labels.points.len()).sum();
-                    self.hear(format!("update with {labels} labels"));
-                }
-                Command::Focus { position, .. } => self.hear(format!("focus {position:?}")),
-                Command::Stop => break,
-                _ => self.hear("something else".to_owned()),
-            }
-        }
-        ends.emit(TrainingEvent::Finished { steps: 30, stopped: true, elapsed: Duration::from_secs(8) });
-    }
-}
-
-impl Service for Pretend {
-    fn handle(&mut self, command: Command, ends: &SessionEnds) -> anyhow::Result<()> {
-        match command {
-            Command::Train { config, set } => {
-                let labels: usize = set.tomograms.iter().map(|tomogram| tomogram.labels.points.len()).sum();
-                let regions: usize = set.tomograms.iter().map(|tomogram| tomogram.labels.regions.len()).sum();
-                self.hear(format!("train with {labels} labels, {regions} regions"));
-                if config.steps == 13 {
-                    anyhow::bail!("the device is not there: choose the CPU");
-                }
-                self.run(set, config.steps, ends);
-            }
-            Command::Pick { tomograms, .. } => {
-                for tomogram in tomograms {
-                    self.hear(format!("pick {}", tomogram.name));
-                    ends.emit(TrainingEvent::Picked(Arc::new(pick_set(tomogram.id, &[ball_class()], 30))));
-                }
-            }
-            Command::LoadModel { path, .. } => {
-                ends.emit(TrainingEvent::ModelLoaded { path, classes: vec![ball_class()], spacing_angstrom: SPACING });
-            }
-            Command::SaveModel(path) => ends.emit(TrainingEvent::ModelSaved(path)),
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-fn ball_class() -> Class {
-    Class { id: ClassId(77), name: "ball".to_owned(), radius_angstrom: 20.0, colour: [230, 159, 0] }
-}
-
-/// The window, its folder and what its training thread has heard.
-struct Window {
-    harness: Harness<'static, App>,
-    heard: Heard,
-    folder: tempfile::TempDir,
-}
-
-impl Window {
-    /// An empty project in a folder of its own.
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let project = Project::create(&folder.path().join("balls")).expect("the temporary folder is writable");
-        Self::with(folder, Document::new(project))
-    }
-
-    fn with(folder: tempfile::TempDir, document: Document) -> Self {
-        let heard = Heard::default();
-        let service = heard.clone();
-        let build = move |creation: &mut eframe::CreationContext<'_>| {
-            let ctx = creation.egui_ctx.clone();
-            let service = move || Pretend { heard: service.clone() };
-            let session = Session::start_with(move || ctx.request_repaint(), service).expect("a thread");
-            let options = WindowOptions::default();
-            let state = creation.wgpu_render_state.as_ref();
-            App::new(&creation.egui_ctx, state, session, document, &options).expect("threads")
-        };
-        let mut builder = Harness::builder().with_size(vec2(1280.0, 720.0)).with_max_steps(60);
-        if has_adapter() {
-            builder = builder.wgpu();
-        }
-        let harness = builder.build_eframe(build);
-        Self { harness, heard, folder }
-    }
-
-    /// A project with one open tomogram.
-    fn with_tomogram() -> Self {
-        let mut window = Self::new();
-        window.open("tomo.mrc", Some(SPACING));
-        window
-    }
-
-    /// As [`Window::with_tomogram`], with a class of 20 angstrom.
-    fn with_class() -> Self {
-        let mut window = Self::with_tomogram();
-        window.add_class("ball", 20.0);
-        window
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn open(&mut self, name: &str, spacing: Option<f64>) {
-        let path = self.path(name);
-        write_tomogram(&path, spacing);
-        self.request(Action::Open(vec![path.clone()]));
-        self.until("the slices are there", |app| {
-            let open = app.state.open_volume().is_some_and(|(_, volume)| volume.source.info().path == path);
-            let current = app.state.current;
-            open && app.state.panes.iter().all(|pane| pane.slice.as_ref().is_some_and(|(id, _)| Some(*id) == current))
-        });
-    }
-
-    fn request(&mut self, action: Action) {
-        self.harness.state_mut().state.request(action);
-        self.harness.run_steps(2);
-    }
-
-    /// Runs frames until something is so.
-    fn until(&mut self, what: &str, done: impl Fn(&App) -> bool) {
-        let start = Instant::now();
-        while !done(self.harness.state()) {
-            assert!(start.elapsed() < Duration::from_secs(20), "{what}: not within 20 s");
-            self.harness.step();
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        self.settle();
-    }
-
-    /// A few frames, so that what was changed is drawn.
-    fn settle(&mut self) {
-        self.harness.run_steps(4);
-    }
-
-    fn click(&mut self, name: &str) {
-        self.harness.get_by_label(name).scroll_to_me();
-        self.settle();
-        self.harness.get_by_label(name).click();
-        self.settle();
-    }
-
-    fn press(&mut self, modifiers: Modifiers, key: Key) {
-        self.harness.key_press_modifiers(modifiers, key);
-        self.settle();
-    }
-
-    fn has(&self, text: &str) -> bool {
-        self.harness.query_all_by_label_contains(text).next().is_some()
-    }
-
-    fn add_class(&mut self, name: &str, radius: f64) {
-        self.harness.state_mut().state.new_class.1 = radius;
-        self.harness.get_by_label("Name of a new class").click();
-        self.settle();
-        self.harness.get_by_label("Name of a new class").type_text(name);
-        self.settle();
-        self.click("Add class");
-        // Keys are text while a field has the focus.
-        self.harness.remove_cursor();
-        self.settle();
-    }
-
-    /// Where a voxel index lies on the screen in a view.
-    fn screen(&self, plane: Plane, index: [f64; 3]) -> Pos2 {
-        let rect = self.harness.get_by_label(&format!("{} view", plane.name())).rect();
-        let view = self.harness.state().state.panes[plane.index()].view.expect("drawn");
-        view.screen_from_image(rect, plane.image_from_index(index))
-    }
-
-    fn pointer(&mut self, pos: Pos2, button: PointerButton, pressed: bool) {
-        self.harness.event(Event::PointerButton { pos, button, pressed, modifiers: Modifiers::NONE });
-        self.harness.step();
-    }
-
-    fn click_at(&mut self, plane: Plane, index: [f64; 3], button: PointerButton) {
-        let pos = self.screen(plane, index);
-        self.harness.hover_at(pos);
-        self.harness.step();
-        self.pointer(pos, button, true);
-        self.pointer(pos, button, false);
-        self.settle();
-    }
-
-    fn drag(&mut self, from: Pos2, to: Pos2) {
-        self.harness.hover_at(from);
-        self.harness.step();
-        self.pointer(from, PointerButton::Primary, true);
-        for step in 1..=4 {
-            self.harness.hover_at(from + (to - from) * (step as f32 / 4.0));
-            self.harness.step();
-        }
-        self.pointer(to, PointerButton::Primary, false);
-        self.settle();
-    }
-
-    fn wheel(&mut self, plane: Plane, notches: f32, modifiers: Modifiers) {
-        let pos = self.screen(plane, BALLS[0]);
-        self.harness.hover_at(pos);
-        self.harness.step();
-        let (unit, source) = (MouseWheelUnit::Line, MouseWheelSource::Unknown);
-        let delta = vec2(0.0, notches);
-        self.harness.event(Event::MouseWheel { unit, delta, phase: TouchPhase::Move, source, modifiers });
-        self.settle();
-    }
-
-    /// Positions and kinds of the labels of the tomogram on the screen.
-    fn labels(&self) -> Vec<([f64; 3], PointKind)> {
-        let state = &self.harness.state().state;
-        let labels = state.current.and_then(|id| state.document.annotations().labels(id));
-        labels.into_iter().flat_map(|labels| labels.points.values()).map(|point| (point.position, point.kind)).collect()
-    }
-
-    fn regions(&self) -> usize {
-        let state = &self.harness.state().state;
-        let labels = state.current.and_then(|id| state.document.annotations().labels(id));
-        labels.map_or(0, |labels| labels.regions.len())
-    }
-
-    fn heard(&self) -> Vec<String> {
-        self.heard.lock().expect("no test panics while holding it").clone()
-    }
-
-    /// Label all balls by clicks on their slices.
-    fn label_balls(&mut self, count: usize) {
-        for ball in &BALLS[..count] {
-            self.go_to(*ball);
-            self.click_at(Plane::Xy, *ball, PointerButton::Primary);
-        }
-    }
-
-    fn go_to(&mut self, index: [f64; 3]) {
-        self.harness.state_mut().state.move_crosshair(index);
-        self.until("the slice is shown", |app| {
-            let crosshair = app.state.crosshair;
-            app.state.panes.iter().zip(Plane::ALL).all(|(pane, plane)| {
-                pane.slice.as_ref().is_some_and(|(_, slice)| slice.request.depth == crosshair[plane.depth()])
-            })
-        });
-    }
-
-    fn train(&mut self) {
-        self.click("Train");
-        self.until("the live view is there", |app| !app.state.picks.is_empty() && app.state.training.progress.is_some());
-    }
-}
-
-/// Whether something can draw; without it the tests run all the same, except that nothing is drawn.
-fn has_adapter() -> bool {
-    use std::sync::OnceLock;
-    static FOUND: OnceLock<bool> = OnceLock::new();
-    *FOUND.get_or_init(|| {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-            backends: wgpu::Backends::PRIMARY | wgpu::Backends::GL,
-            ..wgpu::InstanceDescriptor::new_without_display_handle()
-        });
-        let mut adapters = std::pin::pin!(instance.enumerate_adapters(wgpu::Backends::all()));
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        loop {
-            if let std::task::Poll::Ready(adapters) = adapters.as_mut().poll(&mut context) {
-                return !adapters.is_empty();
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    })
-}
+use support::{BALLS, SPACING, Window, has_adapter, write_tomogram};
 
 #[test]
 fn the_empty_window_tells_the_next_step() {
@@ -630,27 +280,33 @@ fn labels_and_picks_are_exported_and_read_back() {
     window.harness.state_mut().state.export.folder = folder.display().to_string();
     window.settle();
     window.click("Export 2 positions");
+    let closed = |window: &mut Window| window.until("the files are written", |app| !app.state.forms.export);
+    closed(&mut window);
     let rows = read_csv(&folder.join("particles.csv")).expect("what was written can be read");
     assert_eq!(rows.len(), 2);
+    let frame = Frame { spacing_angstrom: Some(SPACING), ..Frame::default() };
     for (row, ball) in rows.iter().zip(BALLS) {
         assert_eq!((row.tomogram.as_deref(), row.class.as_str()), (Some("tomo"), "ball"));
-        assert!(distance(row.voxel_zyx(SPACING), ball) < 0.1);
+        assert!(distance(row.voxel_zyx(&frame).expect("the spacing is known"), ball) < 0.1);
     }
 
     // The same folder again: refused, with the reason in the form.
     window.press(Modifiers::COMMAND, Key::E);
     window.click("Picks above the thresholds");
     window.click("Export 3 positions");
+    window.until("the refusal", |app| app.state.export.error.is_some());
     assert!(window.has("exists already"));
     window.click("Replace files that exist");
     window.click("Export 3 positions");
+    closed(&mut window);
     let rows = read_csv(&folder.join("particles.csv")).expect("readable");
     assert_eq!(rows.len(), 3);
     assert!(rows.iter().all(|row| row.score.is_some()));
 
     window.press(Modifiers::COMMAND, Key::E);
-    window.click("RELION 5 STAR");
+    window.choose("Format", &format!("relion5: {}", semietpicker::coordinates::Format::Relion5.description()));
     window.click("Export 3 positions");
+    closed(&mut window);
     let stars: Vec<_> = walk(&folder).into_iter().filter(|path| path.extension().is_some_and(|e| e == "star")).collect();
     assert!(!stars.is_empty(), "{:?}", walk(&folder));
 }
@@ -751,17 +407,25 @@ fn labels_are_imported_from_a_table() {
     write_tomogram(&window.path("another.mrc"), Some(SPACING));
     let another = window.path("another.mrc");
     window.request(Action::Open(vec![table.clone(), another]));
-    window.until("the table has been read", |app| app.state.tables_due.is_empty() && app.state.opening.is_empty());
+    // One class is not known: asked before anything is imported.
+    window.until("the table has been read", |app| !app.state.imports.is_empty());
+    assert!(window.labels().is_empty());
+    window.choose("What becomes of Class rod", "leave out");
+    window.click("Import");
     assert_eq!(window.labels().len(), 3, "rows without a tomogram's name belong to the one on the screen");
+    assert!(window.has("3 labels were imported into another; 1 of classes not wanted"), "what is not used is said");
     window.press(Modifiers::COMMAND, Key::Z);
+    assert!(window.labels().is_empty());
     window.harness.state_mut().state.show(first);
     window.settle();
     window.request(Action::ImportLabels(table));
+    window.until("the table has been read", |app| !app.state.imports.is_empty());
+    window.click("Import");
     let labels = window.labels();
-    assert_eq!(labels.len(), 3);
+    assert_eq!(labels.len(), 4);
     assert!(distance(labels[0].0, BALLS[0]) < 1e-6, "{:?}", labels[0]);
     assert_eq!(labels[2].1, PointKind::Negative);
-    assert!(window.has("there is no class \"rod\""), "what cannot be used is said");
+    assert!(window.harness.state().state.document.annotations().class_named("rod").is_some());
     window.press(Modifiers::COMMAND, Key::Z);
     assert!(window.labels().is_empty());
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::coordinates::Format;
+use crate::copick::{Source, Wishes};
 use crate::train::{DeviceChoice, Preset};
 
 /// Particle picking in cryo-electron tomograms: click a few, train live, review, export.
@@ -14,8 +15,41 @@ pub struct Arguments {
     /// What to do; without it the window opens.
     #[command(subcommand)]
     pub task: Option<Task>,
-    /// Tomograms or a project folder to open in the window.
+    /// Tomograms, a project folder or a copick project's config.json to open in the window.
     pub paths: Vec<PathBuf>,
+    /// What to take from a copick project.
+    #[command(flatten)]
+    pub copick: CopickArguments,
+}
+
+/// What to take from a copick project; what is left open is asked.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CopickArguments {
+    /// copick: tomograms of this voxel spacing in angstrom.
+    #[arg(long, value_name = "A", value_parser = parse_positive)]
+    pub voxel_spacing: Option<f64>,
+    /// copick: tomograms of this type, such as denoised.
+    #[arg(long, value_name = "TYPE")]
+    pub tomo_type: Option<String>,
+    /// copick: whose picks become labels; may repeat.
+    #[arg(long, value_name = "USER/SESSION")]
+    pub picks: Vec<Source>,
+}
+
+impl CopickArguments {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        self.voxel_spacing.is_none() && self.tomo_type.is_none() && self.picks.is_empty()
+    }
+
+    /// The same as wishes.
+    pub fn wishes(&self) -> Wishes {
+        Wishes {
+            voxel_spacing: self.voxel_spacing,
+            tomo_type: self.tomo_type.clone(),
+            picks: (!self.picks.is_empty()).then(|| self.picks.clone()),
+        }
+    }
 }
 
 /// A task without a window.
@@ -28,7 +62,11 @@ pub enum Task {
     /// Train a model on labelled tomograms.
     Train(Box<Train>),
     /// Pick particles in tomograms with a trained model.
-    Pick(Pick),
+    Pick(Box<Pick>),
+    /// Write the labels of a project, or positions of any files, for other programs.
+    Export(Box<Export>),
+    /// Add positions of files to a project as labels.
+    Import(Box<Import>),
     /// Score picks against known positions.
     Evaluate(Evaluate),
     /// Simulate, train, pick, score and export a small example.
@@ -74,9 +112,16 @@ pub struct Simulate {
 /// Arguments of `train`.
 #[derive(Debug, Args)]
 pub struct Train {
-    /// A tomogram and its labels; may repeat. The labels are a CSV file with class, x, y, z in angstrom.
-    #[arg(long, required = true, num_args = 1.., value_name = "TOMO=LABELS.csv")]
+    /// A tomogram and its labels; may repeat. The labels are a file of any form that `export` writes, such as a CSV file with
+    /// class, x, y, z in angstrom.
+    #[arg(long, required_unless_present = "config", num_args = 1.., value_name = "TOMO=LABELS")]
     pub labelled: Vec<String>,
+    /// The config.json of a copick project: its objects are the classes, and its runs with picks are labelled tomograms.
+    #[arg(id = "config", long = "copick", value_name = "CONFIG.json")]
+    pub copick_config: Option<PathBuf>,
+    /// What to take from it.
+    #[command(flatten)]
+    pub copick: CopickArguments,
     /// A complete region of a labelled tomogram, in voxels, ends not included; may repeat. Without one, the whole tomogram is taken
     /// as completely labelled.
     #[arg(long, num_args = 1.., value_name = "TOMO=x0,y0,z0,x1,y1,z1")]
@@ -88,8 +133,8 @@ pub struct Train {
     #[arg(long, num_args = 1.., value_name = "TOMO")]
     pub unlabelled: Vec<PathBuf>,
     /// The classes: a list of [[class]] with name, radius_angstrom and colour.
-    #[arg(long, value_name = "CLASSES.toml")]
-    pub classes: PathBuf,
+    #[arg(long, required_unless_present = "config", conflicts_with = "config", value_name = "CLASSES.toml")]
+    pub classes: Option<PathBuf>,
     /// The model file to write.
     #[arg(long, value_name = "MODEL")]
     pub out: PathBuf,
@@ -117,6 +162,125 @@ pub struct Train {
     /// Voxel spacing in angstrom of tomograms that do not say it.
     #[arg(long, value_name = "A", value_parser = parse_positive)]
     pub spacing: Option<f64>,
+    /// Pixel of the unbinned tilt series in angstrom, for labels that count in it and do not say it (RELION 3 and 4, EMAN2).
+    #[arg(long, value_name = "A", value_parser = parse_positive)]
+    pub tilt_series_pixel: Option<f64>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How coordinates are written: the formats, and the questions that some of them ask.
+#[derive(Clone, Debug, Args)]
+pub struct FormatArguments {
+    /// Form of the coordinates; may repeat.
+    #[arg(long, value_enum, num_args = 1.., default_value = "csv")]
+    pub format: Vec<Format>,
+    /// Pixel of the unbinned tilt series in angstrom: relion4 and eman2 count in it.
+    #[arg(long, value_name = "A", value_parser = parse_positive)]
+    pub tilt_series_pixel: Option<f64>,
+    /// relion5: the RELION project's tomograms.star, as seen from the folder in which RELION is started.
+    #[arg(long, value_name = "PATH", default_value = "tomograms.star")]
+    pub relion_tomograms_star: String,
+    /// relion5, relion5-import: shift by one tilt-series pixel, as RELION's own picker does; needs --tilt-series-pixel.
+    #[arg(long, requires = "tilt_series_pixel")]
+    pub relion_picker_offset: bool,
+    /// copick: under whose name the picks are written.
+    #[arg(long, value_name = "NAME", default_value = "semietpicker")]
+    pub copick_user: String,
+    /// copick: the session under which the picks are written.
+    #[arg(long, value_name = "NAME", default_value = "1")]
+    pub copick_session: String,
+    /// Replace files that exist.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+#[command(after_help = "Give a project to write its labels, or --from to write positions of files of any form. With both, the \
+                        positions are those of the files, and the project says which tomograms and classes there are. A \
+                        project may be open in a window meanwhile. docs/formats.md describes the formats.")]
+pub struct Export {
+    /// A project folder.
+    #[arg(required_unless_present = "from")]
+    pub project: Option<PathBuf>,
+    /// Files with positions, or a project folder; may repeat.
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub from: Vec<PathBuf>,
+    /// Tomograms of these positions, which give size and spacing; may repeat.
+    #[arg(long, num_args = 1.., value_name = "TOMO")]
+    pub tomogram: Vec<PathBuf>,
+    /// Folder for the coordinates; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// How they are written.
+    #[command(flatten)]
+    pub formats: FormatArguments,
+    /// csv, kaggle: one file a tomogram, named after it.
+    #[arg(long)]
+    pub file_per_tomogram: bool,
+    /// Only this tomogram; may repeat.
+    #[arg(long, num_args = 1.., value_name = "NAME")]
+    pub only: Vec<String>,
+    /// Only this class; may repeat.
+    #[arg(long, num_args = 1.., value_name = "NAME")]
+    pub class: Vec<String>,
+    /// Least score; positions without a score are kept.
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = parse_score)]
+    pub threshold: Option<f32>,
+    /// The form of the files of --from, where it is not recognised.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub from_format: Option<Format>,
+    /// The class of positions in files without classes.
+    #[arg(long, value_name = "NAME")]
+    pub as_class: Option<String>,
+    /// The classes with their radii and colours.
+    #[arg(long, value_name = "CLASSES.toml")]
+    pub classes: Option<PathBuf>,
+    /// Radius in angstrom of classes that neither --classes nor a project names.
+    #[arg(long, value_name = "A", value_parser = parse_positive)]
+    pub radius: Option<f64>,
+    /// Voxel spacing in angstrom of tomograms that do not say it.
+    #[arg(long, value_name = "A", value_parser = parse_positive)]
+    pub spacing: Option<f64>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The project folder; no window may have it open.
+    pub project: PathBuf,
+    /// Files with positions.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The project's tomogram to which positions belong whose file names none.
+    #[arg(long, value_name = "NAME")]
+    pub into: Option<String>,
+    /// The form of the files, where it is not recognised.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub from_format: Option<Format>,
+    /// The class of positions in files without classes.
+    #[arg(long, value_name = "NAME")]
+    pub as_class: Option<String>,
+    /// Classes to add to the project where the files name them.
+    #[arg(long, value_name = "CLASSES.toml")]
+    pub classes: Option<PathBuf>,
+    /// Add classes that neither the project nor --classes names, with this radius in angstrom.
+    #[arg(long, value_name = "A", value_parser = parse_positive)]
+    pub radius: Option<f64>,
+    /// Least score; positions without a score are kept.
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = parse_score)]
+    pub threshold: Option<f32>,
+    /// Pixel of the unbinned tilt series in angstrom, for files that count in it and do not say it (RELION 3 and 4, EMAN2).
+    #[arg(long, value_name = "A", value_parser = parse_positive)]
+    pub tilt_series_pixel: Option<f64>,
+    /// Voxel spacing in angstrom of tomograms that do not say it.
+    #[arg(long, value_name = "A", value_parser = parse_positive)]
+    pub spacing: Option<f64>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -134,9 +298,9 @@ pub struct Pick {
     /// Folder for the coordinates; made if it is not there.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Form of the coordinates; may repeat.
-    #[arg(long, value_enum, num_args = 1.., default_value = "csv")]
-    pub format: Vec<Format>,
+    /// How the coordinates are written.
+    #[command(flatten)]
+    pub formats: FormatArguments,
     /// Also write the heatmaps, one MRC file a class.
     #[arg(long)]
     pub heatmaps: bool,
@@ -152,9 +316,6 @@ pub struct Pick {
     /// Voxel spacing in angstrom of tomograms that do not say it.
     #[arg(long, value_name = "A", value_parser = parse_positive)]
     pub spacing: Option<f64>,
-    /// Replace files that exist.
-    #[arg(long)]
-    pub overwrite: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -172,17 +333,17 @@ pub enum Threshold {
 /// Arguments of `evaluate`.
 #[derive(Debug, Args)]
 pub struct Evaluate {
-    /// Picks; repeats, in pairs with `--truth`. Counts are summed over the pairs.
-    #[arg(long, required = true, num_args = 1.., value_name = "PICKS.csv")]
+    /// Picks, a file of any form that `export` writes; repeats, in pairs with `--truth`. Counts are summed over the pairs.
+    #[arg(long, required = true, num_args = 1.., value_name = "PICKS")]
     pub picks: Vec<PathBuf>,
     /// Known positions.
-    #[arg(long, required = true, num_args = 1.., value_name = "TRUTH.csv")]
+    #[arg(long, required = true, num_args = 1.., value_name = "TRUTH")]
     pub truth: Vec<PathBuf>,
     /// The classes.
     #[arg(long, value_name = "CLASSES.toml")]
     pub classes: PathBuf,
     /// Doubtful positions: neither right nor wrong; one file for all pairs or one a pair.
-    #[arg(long, num_args = 1.., value_name = "IGNORE.csv")]
+    #[arg(long, num_args = 1.., value_name = "IGNORE")]
     pub ignore: Vec<PathBuf>,
     /// Only what lies in this box, in voxels, ends not included.
     #[arg(long, value_name = "x0,y0,z0,x1,y1,z1", requires = "spacing", value_parser = parse_box)]
@@ -190,6 +351,12 @@ pub struct Evaluate {
     /// Voxel spacing in angstrom.
     #[arg(long, value_name = "A", value_parser = parse_positive)]
     pub spacing: Option<f64>,
+    /// The tomograms, which give size and spacing, for files that need them (RELION 5, EMAN2); may repeat.
+    #[arg(long, num_args = 1.., value_name = "TOMO")]
+    pub tomogram: Vec<PathBuf>,
+    /// Pixel of the unbinned tilt series in angstrom, for files that count in it and do not say it (RELION 3 and 4, EMAN2).
+    #[arg(long, value_name = "A", value_parser = parse_positive)]
+    pub tilt_series_pixel: Option<f64>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -239,6 +406,10 @@ fn parse_positive(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|value| value.is_finite() && *value > 0.0)
         .ok_or_else(|| format!("`{text}` is not a positive number"))
+}
+
+fn parse_score(text: &str) -> Result<f32, String> {
+    text.parse::<f32>().ok().filter(|value| value.is_finite()).ok_or_else(|| format!("`{text}` is not a number"))
 }
 
 fn parse_threshold(text: &str) -> Result<Threshold, String> {

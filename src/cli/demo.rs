@@ -58,7 +58,7 @@ fn headless(options: &Demo, folder: &Path, paths: &[PathBuf]) -> anyhow::Result<
     let mut tomograms: Vec<TrainingTomogram> = Vec::new();
     for (index, path) in paths[..2].iter().enumerate() {
         let mut tomogram = inputs::open(path, index, None)?;
-        tomogram.labels = inputs::labels_from(&path.with_extension("csv"), &tomogram, &classes, &mut next_id)?;
+        tomogram.labels = inputs::labels_from(&path.with_extension("csv"), &tomogram, &classes, None, &mut next_id)?;
         let whole = VoxelBox::whole(tomogram.source.info().shape);
         inputs::add_region(&mut tomogram, whole, &mut next_id)?;
         tomograms.push(tomogram);

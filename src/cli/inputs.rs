@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::arguments::Info;
-use super::{Usage, say};
-use crate::coordinates::{CoordinateRow, read_csv, same_tomogram};
+use super::{Usage, positions, say};
+use crate::coordinates::{CoordinateRow, Frame, same_tomogram};
+use crate::copick::{self, CopickProject};
 use crate::geometry::VoxelBox;
 use crate::labels::{Class, ItemId, Point, PointKind, Region, TomogramId, TomogramLabels};
 use crate::train::TrainingTomogram;
@@ -15,21 +16,12 @@ use crate::volume;
 
 /// Runs `info`.
 pub(super) fn info(options: &Info) -> anyhow::Result<()> {
+    if let Some(config) = copick::config_at(&options.file) {
+        let project = CopickProject::open(&config)?;
+        return if options.json { say(serde_json::to_string_pretty(&project.summary())?) } else { say(project) };
+    }
     let description = volume::describe(&options.file, &options.voxel)?;
     if options.json { say(serde_json::to_string_pretty(&description)?) } else { say(description) }
-}
-
-/// A tomogram's name: its file name without extensions that say the form.
-pub(super) fn name_of(path: &Path) -> String {
-    let mut name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-    for suffix in [".gz", ".bz2", ".mrc", ".rec", ".map", ".zarr", ".ome", ".tif", ".tiff"] {
-        if let Some(shorter) = name.to_lowercase().strip_suffix(suffix)
-            && !shorter.is_empty()
-        {
-            name.truncate(shorter.len());
-        }
-    }
-    name
 }
 
 /// Opens a tomogram without labels.
@@ -47,7 +39,7 @@ pub(super) fn open(path: &Path, index: usize, spacing: Option<f64>) -> anyhow::R
     }
     Ok(TrainingTomogram {
         id: TomogramId(index as u32),
-        name: name_of(path),
+        name: volume::tomogram_name(path),
         source,
         spacing_angstrom,
         labels: TomogramLabels::default(),
@@ -65,19 +57,23 @@ pub(super) fn split_pair(text: &str) -> Result<(PathBuf, &str), Usage> {
         .ok_or_else(|| Usage(format!("`{text}` must name a tomogram and a file or a box, joined by `=`")))
 }
 
-/// The labels of one tomogram out of a file. Where the file names several tomograms, rows of the others are left out; where it names
+/// The labels of one tomogram out of a file of any form. Where the file names several tomograms, rows of the others are left out; where it names
 /// only one, the pair given on the command line decides. Rows of unknown classes are left out with a warning.
 pub(super) fn labels_from(
     path: &Path,
     tomogram: &TrainingTomogram,
     classes: &[Class],
+    tilt_series_pixel_angstrom: Option<f64>,
     next_id: &mut u64,
 ) -> anyhow::Result<TomogramLabels> {
-    let rows = read_csv(path)?;
+    // Positions of a file without classes can only be of the one class that there is.
+    let only_class = if let [only] = classes { Some(only.name.as_str()) } else { None };
+    let rows = positions::read(path, None, only_class)?.rows;
     let mut labels = TomogramLabels::default();
     let mut unknown: BTreeMap<&str, usize> = BTreeMap::new();
     let mut outside = 0;
     let shape = tomogram.source.info().shape;
+    let frame = Frame { shape: Some(shape), spacing_angstrom: Some(tomogram.spacing_angstrom), tilt_series_pixel_angstrom };
     let named: BTreeSet<&str> = rows.iter().filter_map(|row| row.tomogram.as_deref()).collect();
     if let (Some(only), 1) = (named.first(), named.len())
         && !same_tomogram(only, &tomogram.name)
@@ -89,7 +85,7 @@ pub(super) fn labels_from(
             *unknown.entry(&row.class).or_default() += 1;
             continue;
         };
-        let position = row.voxel_zyx(tomogram.spacing_angstrom);
+        let position = row.voxel_zyx(&frame).map_err(|missing| positions::missing(missing, &tomogram.name, path))?;
         if !VoxelBox::whole(shape).contains(position) {
             outside += 1;
         }
@@ -129,7 +125,7 @@ fn kind_of(name: &str, classes: &[Class]) -> Option<PointKind> {
         .iter()
         .find(|class| class.name == name)
         .map(|class| PointKind::Particle(class.id))
-        .or_else(|| name.eq_ignore_ascii_case("negative").then_some(PointKind::Negative))
+        .or_else(|| positions::is_negative(name).then_some(PointKind::Negative))
 }
 
 /// Whether a row speaks of this tomogram; a row without a tomogram's name does.

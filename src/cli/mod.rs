@@ -3,12 +3,16 @@
 mod arguments;
 mod demo;
 mod evaluate;
+mod export;
 mod figure;
+mod import;
 mod inputs;
 mod pick;
+mod positions;
 mod runner;
 mod simulate;
 mod train;
+mod written;
 
 use std::process::ExitCode;
 
@@ -51,11 +55,20 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// Whatever went wrong, with its causes.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.task {
-        None => crate::ui::run(arguments.paths),
+        None => {
+            if !arguments.copick.is_empty() && !arguments.paths.iter().any(|path| crate::copick::config_at(path).is_some()) {
+                let message = "--voxel-spacing, --tomo-type and --picks choose from a copick project: give its config.json";
+                return Err(Usage(message.to_owned()).into());
+            }
+            let copick = arguments.copick.wishes();
+            crate::ui::run_with(arguments.paths, crate::ui::WindowOptions { copick, ..Default::default() })
+        }
         Some(Task::Info(info)) => inputs::info(&info),
         Some(Task::Simulate(options)) => simulate::run(&options),
         Some(Task::Train(options)) => train::run(&options),
         Some(Task::Pick(options)) => pick::run(&options),
+        Some(Task::Export(options)) => export::run(&options),
+        Some(Task::Import(options)) => import::run(&options),
         Some(Task::Evaluate(options)) => evaluate::run(&options),
         Some(Task::Demo(options)) => demo::run(&options),
     }

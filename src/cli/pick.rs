@@ -4,14 +4,15 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use super::arguments::{Pick, Threshold};
-use super::{inputs, runner, say};
-use crate::coordinates::{ExportOptions, ExportPoint, ExportTomogram, export};
+use super::{inputs, runner, say, written};
+use crate::coordinates::{ExportPoint, ExportTomogram};
 use crate::model::{Checkpoint, select};
 use crate::pick::{Picked, Picker, PredictOptions};
 use crate::train::PickSet;
 use crate::volume::{MrcMode, write_mrc};
 
 pub(super) fn run(options: &Pick) -> anyhow::Result<()> {
+    options.formats.check(true)?;
     let device = select(options.device)?;
     let checkpoint = Checkpoint::load(&options.model, &device.device)?;
     let picker = Picker { metadata: &checkpoint.metadata, network: &checkpoint.network, device: &device.device };
@@ -51,34 +52,13 @@ pub(super) fn run(options: &Pick) -> anyhow::Result<()> {
             points,
         });
     }
-    let export_options = ExportOptions { overwrite: options.overwrite, file_per_tomogram: true, ..ExportOptions::default() };
-    for format in &options.format {
-        files.extend(export(*format, &options.out, &checkpoint.metadata.classes, &exports, &export_options)?);
-    }
-    report(options, &checkpoint, &exports, &files)
-}
-
-fn report(options: &Pick, checkpoint: &Checkpoint, exports: &[ExportTomogram], files: &[PathBuf]) -> anyhow::Result<()> {
     let classes = &checkpoint.metadata.classes;
-    let count = |tomogram: &ExportTomogram, class: usize| tomogram.points.iter().filter(|p| p.class == class).count();
+    files.extend(options.formats.write(&options.out, classes, &exports, true)?);
     if options.json {
-        let tomograms: serde_json::Map<String, serde_json::Value> = exports
-            .iter()
-            .map(|tomogram| {
-                let counts: serde_json::Map<_, _> =
-                    classes.iter().enumerate().map(|(i, class)| (class.name.clone(), count(tomogram, i).into())).collect();
-                (tomogram.name.clone(), counts.into())
-            })
-            .collect();
-        let report = serde_json::json!({ "picks": tomograms, "files": files });
+        let report = serde_json::json!({ "picks": written::counts(classes, &exports), "files": files });
         return say(serde_json::to_string_pretty(&report)?);
     }
-    for tomogram in exports {
-        let counts: Vec<String> =
-            classes.iter().enumerate().map(|(i, class)| format!("{} {}", count(tomogram, i), class.name)).collect();
-        say(format!("{}: {}", tomogram.name, counts.join(", ")))?;
-    }
-    files.iter().try_for_each(|file| say(file.display()))
+    written::say_all(classes, &exports, &files)
 }
 
 /// The picks above their threshold.
@@ -103,7 +83,7 @@ fn write_heatmaps(options: &Pick, picked: &Picked, name: &str, spacing: f64) -> 
     for (class, values) in picked.picks.classes.iter().zip(&picked.heatmaps.classes) {
         let safe: String = class.name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
         let path = options.out.join(format!("{name}.{safe}.heatmap.mrc"));
-        if path.exists() && !options.overwrite {
+        if path.exists() && !options.formats.overwrite {
             anyhow::bail!("the file exists; add --overwrite to replace it: {}", path.display());
         }
         write_mrc(&path, picked.heatmaps.cells, picked.cell_angstrom(spacing), values, MrcMode::Float32)?;

@@ -1,11 +1,9 @@
 //! Arguments, and what becomes of them.
 
-use std::path::Path;
-
 use clap::{CommandFactory as _, Parser as _};
 
 use super::arguments::{Arguments, Task, Threshold, parse_box};
-use super::inputs::{name_of, split_pair};
+use super::inputs::split_pair;
 use crate::geometry::VoxelBox;
 
 fn parse(line: &str) -> Result<Arguments, clap::Error> {
@@ -23,6 +21,20 @@ fn paths_alone_open_the_window() {
     assert!(arguments.task.is_none());
     assert_eq!(arguments.paths.len(), 2);
     assert!(parse("semietpicker").unwrap().paths.is_empty());
+}
+
+#[test]
+fn a_copick_project_stands_for_labels_and_classes() {
+    let parsed = parse("semietpicker train --copick c.json --out m --voxel-spacing 10 --picks jane/1 --picks eve/2");
+    let Some(Task::Train(train)) = parsed.unwrap().task else { panic!("a training") };
+    let wishes = train.copick.wishes();
+    assert_eq!((wishes.voxel_spacing, wishes.tomo_type, wishes.picks.map(|picks| picks.len())), (Some(10.0), None, Some(2)));
+    assert!(parse("semietpicker train --out m").is_err());
+    assert!(parse("semietpicker train --copick c.json --classes c.toml --out m").is_err());
+    assert!(parse("semietpicker train --copick c.json --out m --picks jane").is_err());
+    let window = parse("semietpicker config.json --voxel-spacing 10 --tomo-type wbp").unwrap();
+    assert_eq!((window.paths.len(), window.copick.wishes().tomo_type.as_deref()), (1, Some("wbp")));
+    assert!(super::run(parse("semietpicker a.mrc --tomo-type wbp").unwrap()).unwrap_err().is::<super::Usage>());
 }
 
 #[test]
@@ -63,13 +75,6 @@ fn a_region_without_a_spacing_is_a_bad_argument() {
     assert!(parse(line).is_err());
     assert!(parse(&format!("{line} --spacing 10")).is_ok());
     assert!(parse(&format!("{line} --spacing -10")).is_err());
-}
-
-#[test]
-fn names_lose_their_extensions_only() {
-    assert_eq!(name_of(Path::new("/data/TS_001.rec.gz")), "TS_001");
-    assert_eq!(name_of(Path::new("TS.1.mrc")), "TS.1");
-    assert_eq!(name_of(Path::new(".mrc")), ".mrc");
 }
 
 #[test]

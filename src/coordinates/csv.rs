@@ -1,70 +1,42 @@
 //! Tables of positions: the `csv` format, and whatever table of positions a laboratory has.
 //!
-//! Written: `tomogram,class,x_angstrom,y_angstrom,z_angstrom,x_voxel,y_voxel,z_voxel,score,source`.
+//! Written: `tomogram,class,x_angstrom,y_angstrom,z_angstrom,x_voxel,y_voxel,z_voxel,score,source`. Where the spacing of a tomogram
+//! is unknown, the fields in angstrom stay empty.
 //!
-//! Read: any table that has at least a class and x, y, z, its columns named in the first line, in any order and case, separated
-//! by commas, semicolons or tabs, with or without a byte-order mark, with any line ends, with lines of comment that start with
-//! `#`. Columns named in angstrom, or just `x`, are angstrom; columns named in voxels count only when there are none in
-//! angstrom, and the rows say so ([`Unit`]).
+//! Read: any table that has x, y, z, its columns named in the first line, in any order and case, separated by commas, semicolons or
+//! tabs, with or without a byte-order mark, with any line ends, with lines of comment that start with `#`. Of several units the
+//! first that a row has counts: angstrom, nanometers, angstrom from the centre (`rlnCenteredCoordinateXAngst`), bare `x` (taken for
+//! angstrom, which a note says), voxels, pixels of the tilt series (`rlnCoordinateX`), and last napari's `axis-0, axis-1, axis-2`,
+//! which are z, y, x in voxels. Bare `X, Y, Z` beside a `filename` or `filepath`, as TomoTwin has them, are voxels. Without a column
+//! for the class the whole table is of one ([`ReadOptions::class`], or else the file's name).
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use ::csv::{ReaderBuilder, StringRecord, WriterBuilder};
 
-use super::{CoordinateError, ExportOptions, ExportTomogram, WholeFiles, angstrom_digits};
+use super::file_names::FileNames;
+use super::{
+    CoordinateError, CoordinateRow, ExportOptions, ExportPoint, ExportTomogram, Format, Positions, ReadOptions, Unit, WholeFiles,
+    angstrom_digits, text,
+};
 use crate::labels::Class;
 
-/// In what the coordinates of a row are given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// Angstrom: voxel index times spacing.
-    Angstrom,
-    /// Voxel index, 0-based, an integer being a voxel's centre.
-    Voxel,
-}
-
-/// A row of a table of positions.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CoordinateRow {
-    /// The tomogram's name, when the table has such a column and the field is not empty.
-    pub tomogram: Option<String>,
-    /// The class's name, never empty.
-    pub class: String,
-    /// The position `(x, y, z)`, finite, in `unit`.
-    pub xyz: [f64; 3],
-    /// The unit of `xyz`, the same in all rows of a file.
-    pub unit: Unit,
-    /// The score, when there is one.
-    pub score: Option<f32>,
-    /// Where the position comes from, when the table says so.
-    pub source: Option<String>,
-    /// The line of the file, from 1, for messages.
-    pub line: u64,
-}
-
-impl CoordinateRow {
-    /// The position as a voxel index `(z, y, x)` in a tomogram of this spacing.
-    pub fn voxel_zyx(&self, spacing_angstrom: f64) -> [f64; 3] {
-        let [x, y, z] = match self.unit {
-            Unit::Angstrom => self.xyz.map(|coordinate| coordinate / spacing_angstrom),
-            Unit::Voxel => self.xyz,
-        };
-        [z, y, x]
-    }
-
-    /// The position in angstrom `(x, y, z)` in a tomogram of this spacing.
-    pub fn angstrom_xyz(&self, spacing_angstrom: f64) -> [f64; 3] {
-        match self.unit {
-            Unit::Angstrom => self.xyz,
-            Unit::Voxel => self.xyz.map(|index| index * spacing_angstrom),
-        }
-    }
-}
-
-const CLASS: &[&str] =
-    &["class", "class_name", "particle_type", "particle_name", "object_name", "object", "label", "particle", "type", "species"];
+const CLASS: &[&str] = &[
+    "class",
+    "class_name",
+    "particle_type",
+    "particle_name",
+    "object_name",
+    "pickable_object_name",
+    "object",
+    "label",
+    "particle",
+    "type",
+    "species",
+    "predicted_class_name",
+    "predicted_class",
+];
 const TOMOGRAM: &[&str] = &[
     "tomogram",
     "tomogram_name",
@@ -77,42 +49,38 @@ const TOMOGRAM: &[&str] = &[
     "tilt_series",
     "rlntomoname",
     "micrograph",
+    "micrograph_name",
+    "rlnmicrographname",
 ];
+/// Columns with the file of the tomogram, of which the last part is the name.
+const FILE: &[&str] = &["filename", "file_name", "filepath", "file_path"];
 const SCORE: &[&str] = &["score", "confidence", "probability", "figure_of_merit", "rlnautopickfigureofmerit", "fom"];
 const SOURCE: &[&str] = &["source", "picker"];
 
-/// Names of the column of one axis in angstrom, those that say the unit first.
-fn angstrom_names(axis: char) -> Vec<String> {
-    [
-        "#_angstrom",
-        "#_angstroms",
-        "#_angst",
-        "#_ang",
-        "#_a",
-        "pos_#_angstrom",
-        "#",
-        "pos_#",
-        "#_pos",
-        "position_#",
-        "#_position",
-        "coord_#",
-        "#_coord",
-        "coordinate_#",
-        "#_coordinate",
-        "location_#",
-        "centre_#",
-        "center_#",
-    ]
-    .map(|name| name.replace('#', &axis.to_string()))
-    .to_vec()
-}
-
-/// Names of the column of one axis in voxels.
-fn voxel_names(axis: char) -> Vec<String> {
-    ["#_voxel", "#_voxels", "#_vox", "voxel_#", "#_px", "#_pixel", "#_pixels", "px_#", "pixel_#", "#_index", "#_idx"]
-        .map(|name| name.replace('#', &axis.to_string()))
-        .to_vec()
-}
+/// Names of the column of one axis (`#`) that say angstrom.
+const ANGSTROM: &[&str] = &["#_angstrom", "#_angstroms", "#_angst", "#_ang", "#_a", "pos_#_angstrom", "location_#_angstrom"];
+/// Names without a unit.
+const BARE: &[&str] = &[
+    "#",
+    "pos_#",
+    "#_pos",
+    "position_#",
+    "#_position",
+    "coord_#",
+    "#_coord",
+    "coordinate_#",
+    "#_coordinate",
+    "location_#",
+    "centre_#",
+    "center_#",
+];
+const NANOMETER: &[&str] = &["#_nm", "#_nanometer", "#_nanometers", "#_nanometre", "#_nanometres", "pos_#_nm"];
+const CENTRED_ANGSTROM: &[&str] = &["rlncenteredcoordinate#angst"];
+const VOXEL: &[&str] =
+    &["#_voxel", "#_voxels", "#_vox", "voxel_#", "#_px", "#_pixel", "#_pixels", "px_#", "pixel_#", "#_index", "#_idx"];
+const TILT_SERIES_PIXEL: &[&str] = &["rlncoordinate#"];
+/// napari's points are in the order of the array.
+const AXES: [&str; 3] = ["axis_2", "axis_1", "axis_0"];
 
 /// A column's name in lower case with everything but letters and digits as single underscores: `X (Å)` becomes `x_a`.
 fn normalised(name: &str) -> String {
@@ -120,14 +88,26 @@ fn normalised(name: &str) -> String {
     plain.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_")
 }
 
-/// Where the columns are.
-struct Columns {
-    class: usize,
+/// Columns of x, y and z in one unit.
+struct Place {
     xyz: [usize; 3],
     unit: Unit,
+    /// What makes the file's numbers ones in `unit`.
+    scale: f64,
+}
+
+/// Where the columns are.
+struct Columns {
+    class: Option<usize>,
+    /// The places of the positions, the first that a row has counting; never empty.
+    places: Vec<Place>,
     tomogram: Option<usize>,
+    /// Whether the tomogram's column has paths of files.
+    tomogram_is_file: bool,
     score: Option<usize>,
     source: Option<usize>,
+    /// What was assumed about the unit.
+    note: Option<&'static str>,
 }
 
 impl Columns {
@@ -139,56 +119,80 @@ impl Columns {
                 number.trim()
             ));
         }
-        let mut places = BTreeMap::new();
+        let mut columns = BTreeMap::new();
         for (place, name) in header.iter().enumerate() {
             let name = normalised(name);
-            if places.insert(name.clone(), place).is_some() && !name.is_empty() {
+            if columns.insert(name.clone(), place).is_some() && !name.is_empty() {
                 return Err(format!("two columns are named {name:?}: remove one"));
             }
         }
-        let first = |names: &[&str]| names.iter().find_map(|name| places.get(*name).copied());
-        let axes = |names: fn(char) -> Vec<String>| {
-            ['x', 'y', 'z'].map(|axis| names(axis).iter().find_map(|name| places.get(name.as_str()).copied()))
+        let first = |names: &[&str]| names.iter().find_map(|name| columns.get(*name).copied());
+        let axes = |families: &[&[&str]]| {
+            ['x', 'y', 'z'].map(|axis| {
+                let mut names = families.iter().copied().flatten().map(|name| name.replace('#', &axis.to_string()));
+                names.find_map(|name| columns.get(&name).copied())
+            })
         };
-        let found = || header.iter().map(|name| format!("{:?}", name.trim())).collect::<Vec<_>>().join(", ");
-        let class =
-            first(CLASS).ok_or_else(|| format!("there is no column with the class; name it \"class\" (columns: {})", found()))?;
-        let angstrom = axes(angstrom_names);
-        let voxel = axes(voxel_names);
-        let (xyz, unit) = match (angstrom, voxel) {
-            ([Some(x), Some(y), Some(z)], _) => ([x, y, z], Unit::Angstrom),
-            ([None, None, None], [Some(x), Some(y), Some(z)]) => ([x, y, z], Unit::Voxel),
-            _ => {
-                let known = if angstrom == [None; 3] { voxel } else { angstrom };
-                let missing: Vec<_> = ["x", "y", "z"].into_iter().zip(known).filter(|(_, place)| place.is_none()).collect();
-                let missing = missing.iter().map(|(axis, _)| *axis).collect::<Vec<_>>().join(", ");
-                return Err(format!(
-                    "there is no column with the coordinate {missing}; name the columns \"x\", \"y\", \"z\" for angstrom or \
-                     \"x_voxel\", \"y_voxel\", \"z_voxel\" for voxels (columns: {})",
-                    found()
-                ));
+        let file = first(FILE);
+        let bare_unit = if file.is_some() { Unit::Voxel } else { Unit::Angstrom };
+        let bare = axes(&[BARE]);
+        let found = [
+            (axes(&[ANGSTROM]), Unit::Angstrom, 1.0),
+            (axes(&[NANOMETER]), Unit::Angstrom, 10.0),
+            (axes(&[CENTRED_ANGSTROM]), Unit::CentredAngstrom, 1.0),
+            // One axis named with the unit says it for all.
+            (axes(&[ANGSTROM, BARE]), if bare.iter().all(Option::is_some) { bare_unit } else { Unit::Angstrom }, 1.0),
+            (axes(&[VOXEL]), Unit::Voxel, 1.0),
+            (axes(&[TILT_SERIES_PIXEL]), Unit::TiltSeriesPixel(None), 1.0),
+            (AXES.map(|name| columns.get(name).copied()), Unit::Voxel, 1.0),
+        ];
+        let complete = |xyz: &[Option<usize>; 3]| Some([xyz[0]?, xyz[1]?, xyz[2]?]);
+        let mut places: Vec<Place> = Vec::new();
+        for (xyz, unit, scale) in &found {
+            if let Some(xyz) = complete(xyz)
+                && places.iter().all(|place| place.xyz != xyz)
+            {
+                places.push(Place { xyz, unit: *unit, scale: *scale });
             }
+        }
+        let Some(counts) = places.first() else { return Err(missing_axes(&found.map(|(xyz, ..)| xyz), header)) };
+        let note = match (complete(&bare) == Some(counts.xyz), bare_unit) {
+            (false, _) => None,
+            (true, Unit::Angstrom) => {
+                Some("x, y and z name no unit and were taken for angstrom; name voxels x_voxel, y_voxel, z_voxel")
+            }
+            (true, _) => Some("x, y and z name no unit and were taken for voxels, because the table names files"),
         };
-        Ok(Self { class, xyz, unit, tomogram: first(TOMOGRAM), score: first(SCORE), source: first(SOURCE) })
+        let tomogram = first(TOMOGRAM);
+        Ok(Self {
+            class: first(CLASS),
+            places,
+            tomogram: tomogram.or(file),
+            tomogram_is_file: tomogram.is_none(),
+            score: first(SCORE),
+            source: first(SOURCE),
+            note,
+        })
     }
 }
 
-/// Reads a table of positions; see the module's description for what is understood.
-///
-/// # Errors
-/// When the file cannot be read, has no line with the names of its columns, lacks a class or a coordinate, or when a row has
-/// too few or too many fields, an empty class, or a number that is none or not finite. The message names line and column.
-pub fn read_csv(path: &Path) -> Result<Vec<CoordinateRow>, CoordinateError> {
-    let bytes = fs::read(path).map_err(|source| CoordinateError::Read { path: path.to_owned(), source })?;
-    let content = |message: &str| CoordinateError::Content { path: path.to_owned(), message: message.to_owned() };
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err(content("the file is UTF-16: save it as \"CSV UTF-8\""));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| content("the file is not UTF-8 text: save it as \"CSV UTF-8\""))?;
-    parse(text.strip_prefix('\u{feff}').unwrap_or(&text), path)
+/// Which coordinates have no column, by the unit of which most are there.
+fn missing_axes(found: &[[Option<usize>; 3]], header: &StringRecord) -> String {
+    let known = found.iter().rev().max_by_key(|xyz| xyz.iter().flatten().count()).copied().unwrap_or_default();
+    let missing = ["x", "y", "z"].into_iter().zip(known).filter(|(_, place)| place.is_none());
+    let missing = missing.map(|(axis, _)| axis).collect::<Vec<_>>().join(", ");
+    let columns = header.iter().map(|name| format!("{:?}", name.trim())).collect::<Vec<_>>().join(", ");
+    format!(
+        "there is no column with the coordinate {missing}; name the columns \"x\", \"y\", \"z\" for angstrom or \
+         \"x_voxel\", \"y_voxel\", \"z_voxel\" for voxels (columns: {columns})"
+    )
 }
 
-fn parse(text: &str, path: &Path) -> Result<Vec<CoordinateRow>, CoordinateError> {
+pub(super) fn read(bytes: &[u8], path: &Path, options: &ReadOptions) -> Result<Positions, CoordinateError> {
+    parse(text::of(bytes, path)?, path, options)
+}
+
+fn parse(text: &str, path: &Path, options: &ReadOptions) -> Result<Positions, CoordinateError> {
     let at = |line: u64, message: String| CoordinateError::Line { path: path.to_owned(), line, message };
     let delimiter = delimiter_of(text);
     let mut reader = ReaderBuilder::new()
@@ -211,6 +215,17 @@ fn parse(text: &str, path: &Path) -> Result<Vec<CoordinateRow>, CoordinateError>
         message: "the file is empty: it needs at least a line such as class,x,y,z".to_owned(),
     })?;
     let columns = Columns::find(&header).map_err(|message| at(header_line, message))?;
+    let mut notes: Vec<String> = columns.note.map(str::to_owned).into_iter().collect();
+    let class = match columns.class {
+        Some(_) => String::new(),
+        None => text::class_of_file(options, path, &mut notes),
+    };
+    // The challenge's own table is known by its columns.
+    let kaggle = header.iter().map(normalised).eq(["id", "experiment", "particle_type", "x", "y", "z"].map(str::to_owned));
+    let format = if kaggle || options.format == Some(Format::Kaggle) { Format::Kaggle } else { Format::Csv };
+    if kaggle {
+        notes.clear();
+    }
     let mut rows = Vec::new();
     while let Some((line, record)) = next()? {
         // Spreadsheets leave rows of separators behind.
@@ -225,12 +240,12 @@ fn parse(text: &str, path: &Path) -> Result<Vec<CoordinateRow>, CoordinateError>
             );
             return Err(at(line, message));
         }
-        rows.push(row(&columns, &header, &record, line).map_err(|message| at(line, message))?);
+        rows.push(row(&columns, &header, &record, &class, line).map_err(|message| at(line, message))?);
     }
-    Ok(rows)
+    Ok(Positions { format, rows, notes })
 }
 
-fn row(columns: &Columns, header: &StringRecord, record: &StringRecord, line: u64) -> Result<CoordinateRow, String> {
+fn row(columns: &Columns, header: &StringRecord, record: &StringRecord, class: &str, line: u64) -> Result<CoordinateRow, String> {
     let field = |place: usize| record.get(place).unwrap_or_default().trim();
     let number = |place: usize| -> Result<f64, String> {
         let text = field(place);
@@ -245,11 +260,19 @@ fn row(columns: &Columns, header: &StringRecord, record: &StringRecord, line: u6
         }
     };
     let text = |place: Option<usize>| place.map(&field).filter(|text| !text.is_empty()).map(str::to_owned);
-    let class = field(columns.class);
-    if class.is_empty() {
-        return Err(format!("column {:?} is empty: give the class", header.get(columns.class).unwrap_or_default().trim()));
+    let class = match columns.class {
+        None => class,
+        Some(place) if field(place).is_empty() => {
+            return Err(format!("column {:?} is empty: give the class", header.get(place).unwrap_or_default().trim()));
+        }
+        Some(place) => field(place),
+    };
+    let filled = columns.places.iter().find(|place| place.xyz.iter().any(|column| !field(*column).is_empty()));
+    let Place { xyz: [x, y, z], unit, scale } = filled.or(columns.places.first()).ok_or("there are no columns with positions")?;
+    let xyz = [number(*x)? * scale, number(*y)? * scale, number(*z)? * scale];
+    if !xyz.iter().all(|coordinate| coordinate.is_finite()) {
+        return Err("the position is too large".to_owned());
     }
-    let [x, y, z] = columns.xyz;
     let score = match columns.score {
         Some(place) if !field(place).is_empty() => {
             let score = number(place)? as f32;
@@ -260,11 +283,14 @@ fn row(columns: &Columns, header: &StringRecord, record: &StringRecord, line: u6
         }
         _ => None,
     };
+    let last_part = |path: String| path.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
+    let tomogram = text(columns.tomogram);
     Ok(CoordinateRow {
-        tomogram: text(columns.tomogram),
+        tomogram: if columns.tomogram_is_file { tomogram.map(last_part).filter(|name| !name.is_empty()) } else { tomogram },
         class: class.to_owned(),
-        xyz: [number(x)?, number(y)?, number(z)?],
-        unit: columns.unit,
+        xyz,
+        unit: *unit,
+        shift_angstrom: [0.0; 3],
         score,
         source: text(columns.source),
         line,
@@ -340,11 +366,9 @@ pub(super) fn stage(
         let table = table(classes, tomograms, &path)?;
         return files.stage(path, &table);
     }
+    let mut names = FileNames::default();
     for tomogram in tomograms {
-        if tomogram.name.contains(['/', '\\', '\0']) || tomogram.name.starts_with('.') {
-            return Err(CoordinateError::name("tomogram", &tomogram.name, "it becomes the name of a file"));
-        }
-        let path = dir.join(format!("{}.csv", tomogram.name));
+        let path = dir.join(names.give(&[("tomogram", &tomogram.name)], ".csv")?);
         let table = table(classes, std::slice::from_ref(tomogram), &path)?;
         files.stage(path, &table)?;
     }
@@ -359,14 +383,14 @@ fn table(classes: &[Class], tomograms: &[ExportTomogram], path: &Path) -> Result
         ["tomogram", "class", "x_angstrom", "y_angstrom", "z_angstrom", "x_voxel", "y_voxel", "z_voxel", "score", "source"];
     writer.write_record(header).map_err(|error| failed(error.to_string()))?;
     for tomogram in tomograms {
-        let spacing = tomogram.known_spacing()?;
-        let digits = angstrom_digits(spacing);
+        let spacing = tomogram.known_spacing().ok();
         for point in &tomogram.points {
             let [z, y, x] = point.position;
-            let class =
-                classes.get(point.class).ok_or(CoordinateError::ClassIndex { index: point.class, classes: classes.len() })?;
-            let mut fields = vec![tomogram.name.clone(), class.name.clone()];
-            fields.extend([x, y, z].map(|index| format!("{:.digits$}", index * spacing)));
+            let mut fields = vec![tomogram.name.clone(), class_of(classes, point)?.name.clone()];
+            fields.extend([x, y, z].map(|index| match spacing {
+                Some(spacing) => format!("{:.digits$}", index * spacing, digits = angstrom_digits(spacing)),
+                None => String::new(),
+            }));
             fields.extend([x, y, z].map(|index| format!("{index:.4}")));
             fields.push(point.score.map(|score| score.to_string()).unwrap_or_default());
             fields.push(point.source.clone().unwrap_or_default());
@@ -374,4 +398,79 @@ fn table(classes: &[Class], tomograms: &[ExportTomogram], path: &Path) -> Result
         }
     }
     writer.into_inner().map_err(|error| failed(error.to_string()))
+}
+
+/// The class of a point.
+///
+/// # Errors
+/// When the export has no such class.
+pub(super) fn class_of<'a>(classes: &'a [Class], point: &ExportPoint) -> Result<&'a Class, CoordinateError> {
+    classes.get(point.class).ok_or(CoordinateError::ClassIndex { index: point.class, classes: classes.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_as(name: &str, options: &ReadOptions, text: &str) -> Positions {
+        read(text.as_bytes(), Path::new(name), options).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+
+    #[test]
+    fn the_unit_is_what_the_columns_say() {
+        let tables = [
+            ("class,x (nm),y [nm],Z_nm\na,1,2,3\n", Unit::Angstrom, [10.0, 20.0, 30.0], 0),
+            ("class,x [Å],y_a,Z (angstrom)\na,1,2,3\n", Unit::Angstrom, [1.0, 2.0, 3.0], 0),
+            ("class,x,y,z\na,1,2,3\n", Unit::Angstrom, [1.0, 2.0, 3.0], 1),
+            ("class,x_nm,y_nm,z_nm,x_angstrom,y_angstrom,z_angstrom\na,9,9,9,1,2,3\n", Unit::Angstrom, [1.0, 2.0, 3.0], 0),
+            ("class,x,y,z,x_nm,y_nm,z_nm\na,9,9,9,1,2,3\n", Unit::Angstrom, [10.0, 20.0, 30.0], 0),
+            ("class,x_voxel,y_voxel,z_voxel\na,1,2,3\n", Unit::Voxel, [1.0, 2.0, 3.0], 0),
+            (",axis-0,axis-1,axis-2,class\n0,3,2,1,a\n", Unit::Voxel, [1.0, 2.0, 3.0], 0),
+            (
+                "rlnTomoName,rlnCenteredCoordinateXAngst,rlnCenteredCoordinateYAngst,rlnCenteredCoordinateZAngst,class\nt,1,2,3,a\n",
+                Unit::CentredAngstrom,
+                [1.0, 2.0, 3.0],
+                0,
+            ),
+            ("_rlnCoordinateX,rlnCoordinateY,rlnCoordinateZ,class\n1,2,3,a\n", Unit::TiltSeriesPixel(None), [1.0, 2.0, 3.0], 0),
+            ("X,Y,Z,filepath,predicted_class_name\n1,2,3,/data/TS_1.mrc,a\n", Unit::Voxel, [1.0, 2.0, 3.0], 1),
+        ];
+        for (text, unit, xyz, notes) in tables {
+            let positions = read_as("t.csv", &ReadOptions::default(), text);
+            let row = &positions.rows[0];
+            assert_eq!((row.unit, row.xyz, row.class.as_str(), positions.notes.len()), (unit, xyz, "a", notes), "{text}");
+        }
+        let tomotwin = read_as("t.csv", &ReadOptions::default(), "X,Y,Z,filename\n1,2,3,C:\\data\\TS_1.mrc\n");
+        assert_eq!(tomotwin.rows[0].tomogram.as_deref(), Some("TS_1.mrc"));
+    }
+
+    #[test]
+    fn a_row_is_in_the_first_unit_that_it_has() {
+        let text = "class,x_angstrom,y_angstrom,z_angstrom,x_voxel,y_voxel,z_voxel\na,10,20,30,1,2,3\na,,,,1,2,3\n";
+        let positions = read_as("t.csv", &ReadOptions::default(), text);
+        let found: Vec<_> = positions.rows.iter().map(|row| (row.unit, row.xyz)).collect();
+        assert_eq!(found, [(Unit::Angstrom, [10.0, 20.0, 30.0]), (Unit::Voxel, [1.0, 2.0, 3.0])]);
+        let error = read(b"class,x,y,z,x_voxel,y_voxel,z_voxel\na,1,,3,1,2,3\n", Path::new("t.csv"), &ReadOptions::default())
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("line 2: column \"y\" is empty"), "{error}");
+    }
+
+    #[test]
+    fn a_table_without_classes_is_of_one() {
+        let positions = read_as("dir/ribosome.csv", &ReadOptions::default(), "x_voxel,y_voxel,z_voxel\n1,2,3\n");
+        assert_eq!(positions.rows[0].class, "ribosome");
+        assert!(positions.notes[0].contains("\"ribosome\" stands for it"));
+        let options = ReadOptions { class: Some("virus".to_owned()), format: None };
+        let positions = read_as("dir/ribosome.csv", &options, "x_voxel,y_voxel,z_voxel\n1,2,3\n");
+        assert_eq!((positions.rows[0].class.as_str(), positions.notes.len()), ("virus", 0));
+        // A class that the table names is not replaced.
+        assert_eq!(read_as("t.csv", &options, "class,x,y,z\na,1,2,3\n").rows[0].class, "a");
+    }
+
+    #[test]
+    fn the_challenges_table_is_known_by_its_columns() {
+        let positions = read_as("t.csv", &ReadOptions::default(), "id,experiment,particle_type,x,y,z\n0,TS_1,a,1,2,3\n");
+        assert_eq!((positions.format, positions.notes.len()), (Format::Kaggle, 0));
+    }
 }

@@ -65,6 +65,12 @@ pub enum CoordinateError {
         /// The tomogram.
         tomogram: String,
     },
+    /// The size of the tilt series' pixel is needed and was not given.
+    #[error("{what} needs the pixel size of the unbinned tilt series in angstrom: give the tilt-series pixel size")]
+    NoTiltSeriesPixel {
+        /// What needs it.
+        what: &'static str,
+    },
     /// A name that cannot be written.
     #[error("the {what} name {name:?} cannot be written in this format: {reason}: rename it")]
     Name {

@@ -1,8 +1,9 @@
 //! Positions in files: reading labels, picks and truth, and exporting picks for the programs that come next.
 //!
 //! Inside the program a position is a voxel index `(z, y, x)` (see [`crate::geometry`]); the files here list `x, y, z`.
-//! An export is a value, [`ExportTomogram`], that any writer can write; [`Format`] names the writers. To add a format, add a
-//! variant, its words in [`Format::description`], and its arm in [`export`].
+//! An export is a value, [`ExportTomogram`], that any writer can write; what is read becomes [`Positions`], whatever the unit.
+//! [`Format`] names the forms. To add one, add a variant, its words in [`Format::description`], its arm in [`export`], and, where
+//! it is read too, its arms in `import.rs`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,50 +13,142 @@ use std::str::FromStr;
 use crate::labels::Class;
 
 mod classes;
+mod cmm;
+mod coords;
+mod copick;
 mod csv;
+mod dynamo;
+mod eman2;
 mod error;
+mod file_names;
+mod imod;
+mod import;
+mod kaggle;
 mod names;
-mod relion5;
+mod place;
+mod portal;
+mod questions;
+mod row;
+mod star;
+mod text;
 mod whole;
 
 pub use classes::{read_classes, write_classes};
-pub use csv::{CoordinateRow, Unit, read_csv, write_csv};
+pub use csv::write_csv;
 pub use error::CoordinateError;
+pub use import::{parse_positions, read_csv, read_positions};
 pub use names::{bare_tomogram_name, same_tomogram};
+pub use place::{PlaceOptions, Placed, Placement, Target, asks_tilt_series_pixel, place, rest_of_file_name, target_of_file};
+pub use row::{CoordinateRow, Frame, Missing, Positions, ReadOptions, Unit};
 
 use whole::WholeFiles;
 
-/// A way to write positions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum)]
+/// A form of files with positions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Format {
     /// One table with angstrom and voxels.
     #[default]
     #[value(name = "csv")]
     Csv,
+    /// The table of the CZII challenge.
+    #[value(name = "kaggle")]
+    Kaggle,
     /// What RELION 5 extracts subtomograms from.
     #[value(name = "relion5")]
     Relion5,
+    /// What RELION 5 imports coordinates from.
+    #[value(name = "relion5-import")]
+    Relion5Import,
+    /// What RELION 4 reads.
+    #[value(name = "relion4")]
+    Relion4,
+    /// What Warp and M read.
+    #[value(name = "warp")]
+    Warp,
+    /// Picks of a copick project.
+    #[value(name = "copick")]
+    Copick,
+    /// Points of the CryoET Data Portal.
+    #[value(name = "portal-ndjson")]
+    PortalNdjson,
+    /// A model of IMOD.
+    #[value(name = "imod")]
+    Imod,
+    /// A table of Dynamo.
+    #[value(name = "dynamo")]
+    Dynamo,
+    /// What EMAN2's boxer reads.
+    #[value(name = "eman2")]
+    Eman2,
+    /// Boxes of crYOLO.
+    #[value(name = "cbox")]
+    Cbox,
+    /// Plain voxel indices.
+    #[value(name = "coords")]
+    Coords,
+    /// Markers of ChimeraX.
+    #[value(name = "cmm")]
+    Cmm,
 }
 
 impl Format {
     /// All formats, in the order in which they are offered.
-    pub const ALL: [Self; 2] = [Self::Csv, Self::Relion5];
+    pub const ALL: [Self; 14] = [
+        Self::Csv,
+        Self::Kaggle,
+        Self::Relion5,
+        Self::Relion5Import,
+        Self::Relion4,
+        Self::Warp,
+        Self::Copick,
+        Self::PortalNdjson,
+        Self::Imod,
+        Self::Dynamo,
+        Self::Eman2,
+        Self::Cbox,
+        Self::Coords,
+        Self::Cmm,
+    ];
 
     /// The name on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Csv => "csv",
+            Self::Kaggle => "kaggle",
             Self::Relion5 => "relion5",
+            Self::Relion5Import => "relion5-import",
+            Self::Relion4 => "relion4",
+            Self::Warp => "warp",
+            Self::Copick => "copick",
+            Self::PortalNdjson => "portal-ndjson",
+            Self::Imod => "imod",
+            Self::Dynamo => "dynamo",
+            Self::Eman2 => "eman2",
+            Self::Cbox => "cbox",
+            Self::Coords => "coords",
+            Self::Cmm => "cmm",
         }
     }
 
     /// What is written and by which convention, for people who choose.
     pub fn description(self) -> &'static str {
         match self {
-            Self::Csv => "particles.csv: one table, angstrom and 0-based voxel indices, with scores",
+            Self::Csv => "one table, angstrom and 0-based voxel indices, with scores",
+            Self::Kaggle => "one table id, experiment, particle_type, x, y, z in angstrom, as the CZII challenge has it",
             Self::Relion5 => {
                 "particles.star and optimisation_set.star for RELION 5: centred coordinates in angstrom, one folder a class"
             }
+            Self::Relion5Import => "an index and one STAR file a tomogram, for RELION 5's job Import coordinates",
+            Self::Relion4 => "particles.star for RELION 3.1 and 4: unbinned pixels of the tilt series, with optics groups",
+            Self::Warp => "one STAR file a class for Warp and M: tomogram voxels, rlnMicrographName NAME.tomostar",
+            Self::Copick => "ExperimentRuns/RUN/Picks/USER_SESSION_OBJECT.json, in angstrom",
+            Self::PortalNdjson => "one JSON object a line in voxels, as the CryoET Data Portal has it",
+            Self::Imod => "one .mod a tomogram for IMOD, an object a class, scattered points",
+            Self::Dynamo => "one .tbl for Dynamo, with a list of the tomograms' indices",
+            Self::Eman2 => "info/NAME_info.json for EMAN2's tomogram boxer",
+            Self::Cbox => "one .cbox a tomogram and class for crYOLO, boxes of the particle's size",
+            Self::Coords => "one text file a tomogram and class: x y z in voxels",
+            Self::Cmm => "one .cmm a tomogram for ChimeraX: markers in angstrom with colour and radius",
         }
     }
 }
@@ -103,20 +196,37 @@ pub struct ExportTomogram {
     pub points: Vec<ExportPoint>,
 }
 
-/// How to export.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How to export: the questions that single formats ask.
+#[derive(Clone, Debug, PartialEq)]
 pub struct ExportOptions {
     /// Replace files that exist.
     pub overwrite: bool,
-    /// `csv`: one file a tomogram, named after it, instead of one `particles.csv`.
+    /// `csv`, `kaggle`: one file a tomogram, named after it, instead of one for all.
     pub file_per_tomogram: bool,
     /// `relion5`: the `tomograms.star` of the RELION project, as seen from the folder in which RELION is started.
     pub relion_tomograms_star: String,
+    /// `relion5`, `relion5-import`: shift by one tilt-series pixel, as RELION's own napari picker does (relion issue 1137).
+    /// Needs `tilt_series_pixel_angstrom`.
+    pub relion_picker_offset: bool,
+    /// `relion4`, `eman2`: pixel of the unbinned tilt series in angstrom; those formats count in it.
+    pub tilt_series_pixel_angstrom: Option<f64>,
+    /// `copick`: under whose name the picks are written.
+    pub copick_user: String,
+    /// `copick`: the session under which the picks are written.
+    pub copick_session: String,
 }
 
 impl Default for ExportOptions {
     fn default() -> Self {
-        Self { overwrite: false, file_per_tomogram: false, relion_tomograms_star: "tomograms.star".to_owned() }
+        Self {
+            overwrite: false,
+            file_per_tomogram: false,
+            relion_tomograms_star: "tomograms.star".to_owned(),
+            relion_picker_offset: false,
+            tilt_series_pixel_angstrom: None,
+            copick_user: "semietpicker".to_owned(),
+            copick_session: "1".to_owned(),
+        }
     }
 }
 
@@ -136,10 +246,23 @@ pub fn export(
 ) -> Result<Vec<PathBuf>, CoordinateError> {
     check(classes, tomograms)?;
     let mut files = WholeFiles::new(options.overwrite);
-    match format {
-        Format::Csv => csv::stage(&mut files, dir, classes, tomograms, options)?,
-        Format::Relion5 => relion5::stage(&mut files, dir, classes, tomograms, options)?,
-    }
+    let stage = match format {
+        Format::Csv => csv::stage,
+        Format::Kaggle => kaggle::stage,
+        Format::Relion5 => star::relion5::stage,
+        Format::Relion5Import => star::relion5_import::stage,
+        Format::Relion4 => star::relion4::stage,
+        Format::Warp => star::warp::stage,
+        Format::Copick => copick::stage,
+        Format::PortalNdjson => portal::stage,
+        Format::Imod => imod::stage,
+        Format::Dynamo => dynamo::stage,
+        Format::Eman2 => eman2::stage,
+        Format::Cbox => star::cbox::stage,
+        Format::Coords => coords::stage,
+        Format::Cmm => cmm::stage,
+    };
+    stage(&mut files, dir, classes, tomograms, options)?;
     files.commit()
 }
 
@@ -182,3 +305,5 @@ fn angstrom_digits(spacing_angstrom: f64) -> usize {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_formats;

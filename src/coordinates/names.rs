@@ -1,10 +1,10 @@
 //! Names of tomograms as different programs write them.
 
 /// The name of the tilt series behind a tomogram's name: without `rec_` before it (RELION's reconstructions), and without
-/// `.tomostar`, `.mrc`, `.rec`, `.st` and a pixel size such as `_10.00Apx` (Warp) after it. `001` stays `001`.
+/// `:mrc` (RELION), `.tomostar`, `.mrc`, `.rec`, `.st` and a pixel size such as `_10.00Apx` (Warp) after it. `001` stays `001`.
 pub fn bare_tomogram_name(name: &str) -> &str {
     let mut bare = name.trim();
-    for suffix in [".tomostar", ".mrc", ".rec", ".map", ".st"] {
+    for suffix in [":mrcs", ":mrc", ".tomostar", ".mrc", ".rec", ".map", ".st"] {
         bare = bare.strip_suffix(suffix).unwrap_or(bare);
     }
     if let Some((head, number)) = bare.strip_suffix("Apx").and_then(|rest| rest.rsplit_once('_'))

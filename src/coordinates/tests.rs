@@ -56,8 +56,9 @@ fn tables_of_many_laboratories_are_understood() {
     assert_eq!(rows[0].unit, Unit::Voxel);
     assert_eq!((rows[0].tomogram.as_deref(), rows[0].score, rows[0].source.as_deref()), (Some("001"), Some(0.5), Some("label")));
     assert_eq!((rows[1].tomogram.as_deref(), rows[1].score, rows[1].line), (None, None, 3));
-    assert_eq!(rows[0].voxel_zyx(10.0), [3.0, 2.0, 1.0]);
-    assert_eq!(rows[0].angstrom_xyz(10.0), [10.0, 20.0, 30.0]);
+    let frame = Frame { spacing_angstrom: Some(10.0), ..Frame::default() };
+    assert_eq!(rows[0].voxel_zyx(&frame).unwrap(), [3.0, 2.0, 1.0]);
+    assert_eq!(rows[0].angstrom_xyz(&frame).unwrap(), [10.0, 20.0, 30.0]);
 }
 
 #[test]
@@ -65,7 +66,6 @@ fn a_wrong_table_is_an_error_that_says_where_and_what_to_do() {
     let line_of = |text: &str| message(text).split(':').next().unwrap_or_default().to_owned();
     assert!(message("").contains("empty"));
     assert!(message("ribosome,1,2,3\nribosome,1,2,3\n").contains("class,x,y,z"));
-    assert!(message("x,y,z\n1,2,3\n").contains("no column with the class"));
     assert!(message("class,x,y\na,2,3\n").contains("coordinate z"));
     assert!(message("class,x,y_voxel,z\na,1,2,3\n").contains("coordinate y"));
     assert!(message("class,x,X,y,z\na,1,1,2,3\n").contains("two columns"));
@@ -87,9 +87,20 @@ fn a_wrong_table_is_an_error_that_says_where_and_what_to_do() {
 fn an_unknown_spacing_is_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let unknown = ExportTomogram { spacing_angstrom: None, ..tomogram("TS_1", vec![point(0, [1.0; 3], None)]) };
-    for format in Format::ALL {
-        let error = export(format, dir.path(), &[class(0, "a")], std::slice::from_ref(&unknown), &ExportOptions::default());
-        assert!(error.unwrap_err().to_string().contains("set the spacing"));
+    let options = ExportOptions { tilt_series_pixel_angstrom: Some(1.0), ..ExportOptions::default() };
+    let in_angstrom = [
+        Format::Kaggle,
+        Format::Relion5,
+        Format::Relion5Import,
+        Format::Relion4,
+        Format::Copick,
+        Format::Eman2,
+        Format::Cbox,
+        Format::Cmm,
+    ];
+    for format in in_angstrom {
+        let error = export(format, dir.path(), &[class(0, "a")], std::slice::from_ref(&unknown), &options).unwrap_err();
+        assert!(error.to_string().contains("set the spacing"), "{format}: {error}");
     }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
 }
@@ -99,26 +110,28 @@ fn nothing_is_replaced_unasked_and_files_are_whole() {
     let dir = tempfile::tempdir().unwrap();
     let classes = [class(0, "a"), class(1, "b")];
     let tomograms = [tomogram("TS_1", vec![point(1, [1.0, 2.0, 3.0], Some(0.5))]), tomogram("TS_2", vec![])];
-    let mut options = ExportOptions::default();
+    let mut options = ExportOptions { tilt_series_pixel_angstrom: Some(1.0), ..ExportOptions::default() };
     for format in Format::ALL {
-        let files = export(format, dir.path(), &classes, &tomograms, &options).unwrap();
+        // RELION's formats share names of files.
+        let dir = dir.path().join(format.name());
+        let files = export(format, &dir, &classes, &tomograms, &options).unwrap();
         let before: Vec<_> = files.iter().map(|file| fs::read(file).unwrap()).collect();
         // One file of several is in the way: none of them is written.
         fs::remove_file(&files[0]).unwrap();
         if files.len() > 1 {
-            let error = export(format, dir.path(), &classes, &tomograms, &options).unwrap_err();
+            let error = export(format, &dir, &classes, &tomograms, &options).unwrap_err();
             assert!(matches!(&error, CoordinateError::Exists(path) if *path == files[1]), "{error}");
             assert!(!files[0].exists());
         }
         options.overwrite = true;
-        export(format, dir.path(), &classes, &tomograms, &options).unwrap();
+        export(format, &dir, &classes, &tomograms, &options).unwrap();
         assert_eq!(files.iter().map(|file| fs::read(file).unwrap()).collect::<Vec<_>>(), before);
         options.overwrite = false;
+        let strays = fs::read_dir(&dir)
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".semietpicker"));
+        assert_eq!(strays.count(), 0);
     }
-    let strays = fs::read_dir(dir.path())
-        .unwrap()
-        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".semietpicker"));
-    assert_eq!(strays.count(), 0);
 }
 
 #[cfg(unix)]
@@ -189,6 +202,57 @@ fn inconsistent_exports_are_refused() {
 }
 
 #[test]
+fn every_export_is_recognised() {
+    let dir = tempfile::tempdir().unwrap();
+    let classes = [class(0, "80S"), class(1, "b")];
+    let options = ExportOptions { tilt_series_pixel_angstrom: Some(2.0), ..ExportOptions::default() };
+    let points = vec![point(0, [3.0, 2.0, 1.0], Some(0.5)), point(1, [30.0, 20.0, 10.0], None)];
+    let tomograms = [tomogram("TS_1", points), tomogram("TS_2", vec![point(1, [5.0, 6.0, 7.0], Some(0.25))])];
+    let frame = Frame { shape: Some([72, 208, 209]), spacing_angstrom: Some(10.0), tilt_series_pixel_angstrom: Some(2.0) };
+    for format in Format::ALL {
+        let files = export(format, &dir.path().join(format.name()), &classes, &tomograms, &options).unwrap();
+        let mut found = Vec::new();
+        for file in files.iter().filter(|file| file.extension().is_none_or(|ending| ending != "doc")) {
+            let positions = read_positions(file, &ReadOptions::default()).unwrap_or_else(|error| panic!("{format}: {error}"));
+            let is_part = format == Format::Relion5Import && !file.ends_with("import_coordinates.star");
+            assert_eq!(positions.format, if is_part { Format::Relion5 } else { format }, "{}", file.display());
+            // RELION 5 has its particles in two files that name each other.
+            if !is_part && !file.ends_with("optimisation_set.star") {
+                found.extend(positions.rows.iter().map(|row| row.voxel_zyx(&frame).unwrap()));
+            }
+        }
+        for point in tomograms.iter().flat_map(|tomogram| &tomogram.points) {
+            let near = found.iter().filter(|place| crate::geometry::distance(**place, point.position) < 1e-3).count();
+            assert_eq!(near, 1, "{format}: {point:?} in {found:?}");
+        }
+        assert_eq!(found.len(), 3, "{format}");
+    }
+}
+
+#[test]
+fn forms_are_recognised_by_content_before_name() {
+    let format = |name: &str, text: &str| {
+        parse_positions(text.as_bytes(), Path::new(name), &ReadOptions::default())
+            .map(|positions| (positions.format, positions.rows.len()))
+            .map_err(|error| error.to_string())
+    };
+    let star =
+        "\n# version 30001\n\ndata_particles\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnCoordinateZ #3\n1 2 3\n";
+    for name in ["a.star", "a.txt", "a.csv", "a", "a.STAR"] {
+        assert_eq!(format(name, star), Ok((Format::Relion4, 1)), "{name}");
+        assert_eq!(format(name, &format!("\u{feff}{}", star.replace('\n', "\r\n"))), Ok((Format::Relion4, 1)), "{name}");
+    }
+    assert_eq!(format("a.csv", "tomogram,class,x,y,z\ndata_1,a,1,2,3\n"), Ok((Format::Csv, 1)));
+    assert_eq!(format("a.tsv", "tomogram\tclass\tx\ty\tz\ndata_1\ta\t1\t2\t3\n"), Ok((Format::Csv, 1)));
+    assert_eq!(format("a.txt", "1 2 3\n4 5 6\n"), Ok((Format::Coords, 2)));
+    for (name, text) in [("a", ""), ("a", "hello\n"), ("a.mrc", "\0\0\0\0"), ("a", "1 2 3 4\n")] {
+        assert!(format(name, text).unwrap_err().contains("not recognised"), "{text:?}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    assert!(read_positions(dir.path(), &ReadOptions::default()).unwrap_err().to_string().contains("this is not a file"));
+}
+
+#[test]
 fn classes_are_read_as_they_are_written() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("CLASSES.toml");
@@ -235,7 +299,7 @@ fn formats_are_found_by_their_names() {
         assert_eq!(value.get_name(), format.name());
         assert!(!format.description().is_empty());
     }
-    assert!("star".parse::<Format>().unwrap_err().to_string().contains("csv, relion5"));
+    assert!("star".parse::<Format>().unwrap_err().to_string().contains("csv, kaggle, relion5"));
 }
 
 #[test]
@@ -297,7 +361,8 @@ proptest! {
                 prop_assert_eq!(row.tomogram.as_deref(), Some(tomogram.name.as_str()));
                 prop_assert_eq!(&row.class, &classes[written.class].name);
                 prop_assert_eq!((row.score, &row.source), (written.score, &written.source));
-                prop_assert!(crate::geometry::distance(row.voxel_zyx(spacing), written.position) < 1e-3);
+                let frame = Frame { spacing_angstrom: Some(spacing), ..Frame::default() };
+                prop_assert!(crate::geometry::distance(row.voxel_zyx(&frame).unwrap(), written.position) < 1e-3);
             }
         }
         prop_assert!(rows.next().is_none());

@@ -20,6 +20,7 @@ use crate::labels::{Annotations, ClassId, Edit, History, ItemId, PointKind, Tomo
 mod error;
 mod journal;
 mod lock;
+mod read;
 mod snapshot;
 mod state;
 #[cfg(test)]
@@ -112,17 +113,7 @@ impl Project {
             Err(error) => return Err(ProjectError::io("read the journal", &path)(error)),
         };
         let contents = journal::read(&bytes);
-        let mut failed = 0;
-        for (number, change) in &contents.records {
-            if *number <= sequence {
-                continue;
-            }
-            sequence = *number;
-            let change: Result<Change, _> = serde_json::from_str(change);
-            if !change.is_ok_and(|change| state.apply(&change).is_ok()) {
-                failed += 1;
-            }
-        }
+        let failed = read::repeat(&mut state, &mut sequence, &contents.records);
         if contents.torn {
             notes.push("the last change was being written when the program ended and is left out".to_owned());
         }

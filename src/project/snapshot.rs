@@ -81,6 +81,23 @@ pub(super) struct Found {
 
 /// Reads the snapshot, or the newest backup that can be read. A `project.json` that cannot be read is kept under another name.
 pub(super) fn read(dir: &Path) -> Result<Found, ProjectError> {
+    let mut found = look(dir)?;
+    let path = dir.join(SNAPSHOT);
+    if let Some(note) = found.notes.first_mut()
+        && path.exists()
+    {
+        let kept = (1..1000).map(|n| dir.join(format!("{SNAPSHOT}.damaged-{n}"))).find(|kept| !kept.exists());
+        if let Some(kept) = kept
+            && fs::rename(&path, &kept).is_ok()
+        {
+            note.push_str(&format!("; the unreadable file was kept: {}", kept.display()));
+        }
+    }
+    Ok(found)
+}
+
+/// Reads the snapshot, or the newest backup that can be read, which the only note then says; changes nothing.
+pub(super) fn look(dir: &Path) -> Result<Found, ProjectError> {
     let path = dir.join(SNAPSHOT);
     if !files(dir).iter().any(|file| file.exists()) {
         return Err(ProjectError::NotAProject(dir.to_owned()));
@@ -91,18 +108,10 @@ pub(super) fn read(dir: &Path) -> Result<Found, ProjectError> {
     };
     for number in 1..=BACKUPS {
         let Ok(Ok((state, sequence))) = read_one(&backup(dir, number)) else { continue };
-        let mut note = format!(
+        let note = format!(
             "project.json could not be read ({message}); the backup project.json.{number} was opened, and changes made between \
              the two may be missing"
         );
-        if path.exists() {
-            let kept = (1..1000).map(|n| dir.join(format!("{SNAPSHOT}.damaged-{n}"))).find(|kept| !kept.exists());
-            if let Some(kept) = kept
-                && fs::rename(&path, &kept).is_ok()
-            {
-                note.push_str(&format!("; the unreadable file was kept: {}", kept.display()));
-            }
-        }
         return Ok(Found { state, sequence, notes: vec![note] });
     }
     Err(ProjectError::Damaged { message, path: dir.to_owned() })

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
-use crate::coordinates::{CoordinateRow, Unit, bare_tomogram_name};
+use crate::coordinates::{CoordinateRow, Frame, Missing, bare_tomogram_name};
 use crate::labels::Class;
 
 /// Why positions cannot be scored.
@@ -24,11 +24,13 @@ pub enum ScoreError {
         /// The names that are known.
         known: String,
     },
-    /// Voxels without a spacing.
-    #[error("the {table} gives voxels, and the spacing is unknown: give the voxel spacing, or a table in angstrom")]
-    NoSpacing {
+    /// The unit of a table needs something that is not known.
+    #[error("the {table} cannot be compared in angstrom: {missing}, or give a table in angstrom")]
+    Missing {
         /// Which table.
         table: &'static str,
+        /// What is not known.
+        missing: Missing,
     },
     /// One table has several tomograms and another does not say of which it speaks.
     #[error("line {line} of the {table} names no tomogram, though the tables speak of several: add a column \"tomogram\"")]
@@ -76,6 +78,7 @@ pub fn pairs_from_rows(
     ignored: &[CoordinateRow],
     spacing_angstrom: Option<f64>,
 ) -> Result<Pairs, ScoreError> {
+    let frame = Frame { spacing_angstrom, ..Frame::default() };
     let tables = [("picks", found), ("truth", truth), ("list of positions to ignore", ignored)];
     let name = |row: &CoordinateRow| row.tomogram.as_deref().map(bare_tomogram_name).map(str::to_owned);
     let names: BTreeSet<String> = tables.iter().flat_map(|(_, rows)| rows.iter().filter_map(name)).collect();
@@ -89,11 +92,6 @@ pub fn pairs_from_rows(
                 class: row.class.clone(),
                 known: classes.iter().map(|class| class.name.as_str()).collect::<Vec<_>>().join(", "),
             })?;
-            let spacing = match (row.unit, spacing_angstrom) {
-                (Unit::Angstrom, _) => 1.0,
-                (Unit::Voxel, Some(spacing)) => spacing,
-                (Unit::Voxel, None) => return Err(ScoreError::NoSpacing { table }),
-            };
             let tomogram = match name(row) {
                 Some(name) if several => name,
                 None if several => return Err(ScoreError::NoTomogram { table, line: row.line }),
@@ -106,7 +104,7 @@ pub fn pairs_from_rows(
                 _ => &mut pair.ignored,
             };
             side.resize(side.len().max(classes.len()), Vec::new());
-            let [x, y, z] = row.angstrom_xyz(spacing);
+            let [x, y, z] = row.angstrom_xyz(&frame).map_err(|missing| ScoreError::Missing { table, missing })?;
             side[class].push([z, y, x]);
         }
     }

@@ -128,7 +128,16 @@ fn a_region_leaves_out_what_lies_outside() {
 
 fn row(tomogram: Option<&str>, class: &str, x: f64, unit: Unit) -> CoordinateRow {
     let tomogram = tomogram.map(str::to_owned);
-    CoordinateRow { tomogram, class: class.into(), xyz: [x, 1.0, 2.0], unit, score: None, source: None, line: 7 }
+    CoordinateRow {
+        tomogram,
+        class: class.into(),
+        xyz: [x, 1.0, 2.0],
+        unit,
+        shift_angstrom: [0.0; 3],
+        score: None,
+        source: None,
+        line: 7,
+    }
 }
 
 #[test]

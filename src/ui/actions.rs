@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use super::app::App;
 use super::dialogs::{MODEL_ENDING, Purpose};
 use super::document::Document;
+use super::import::holds_positions;
 use super::state::{Action, UiState, VolumeState};
 use super::training::{Phase, problems};
+use crate::copick;
 use crate::labels::{Class, Edit, TomogramId};
 use crate::train::Command;
 
@@ -88,9 +90,16 @@ impl App {
             Action::ImportLabelsDialog => self.dialog(Purpose::ImportLabels),
             Action::ImportLabels(path) => {
                 let current = self.state.current;
-                self.state.import_labels(&path, current);
+                self.files.read(path, current);
             }
-            Action::Export => self.state.run_export(),
+            Action::Export => {
+                if let Some(job) = self.state.begin_export() {
+                    self.files.export(job);
+                }
+            }
+            Action::TakeCopick => self.take_copick(),
+            Action::SaveCopickForm => self.ask_to_save_copick(),
+            Action::SaveCopick => self.save_copick(),
             Action::Quit => self.ctx.send_viewport_cmd(egui::ViewportCommand::Close),
         }
     }
@@ -130,9 +139,14 @@ impl App {
     }
 
     fn open(&mut self, paths: Vec<PathBuf>) {
-        let (tables, paths): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| {
-            path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv") || ending.eq_ignore_ascii_case("tsv"))
-        });
+        if let Some(config) = paths.iter().find_map(|path| copick::config_at(path)) {
+            if paths.len() > 1 {
+                self.state.toasts.add("A copick project is opened alone; open the other files after it");
+            }
+            self.open_copick(config);
+            return;
+        }
+        let (tables, paths): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| holds_positions(path));
         let (folders, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| Document::is_project(path));
         if let Some(folder) = folders.first() {
             match Document::open(folder) {
@@ -163,7 +177,7 @@ impl App {
         self.state.import_due_tables();
     }
 
-    fn replace_document(&mut self, document: Document) {
+    pub(super) fn replace_document(&mut self, document: Document) {
         if self.state.training.is_active() {
             self.send(Command::Stop);
         }
@@ -172,6 +186,7 @@ impl App {
             return;
         }
         self.jobs.forget();
+        self.files.forget_reading();
         let config = document.setting(TRAIN_SETTING).unwrap_or_else(|| self.state.training.config.clone());
         let mut state = UiState::new(document, config);
         state.display = self.state.display.clone();

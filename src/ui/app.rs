@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use egui::{CentralPanel, Context, Frame, Margin, Panel, ScrollArea, Ui};
 
+use super::copick::CopickJobs;
 use super::dialogs::{Answer, Dialogs};
 use super::document::Document;
+use super::files::{Done, FileJobs};
 use super::frame_time::FrameTimes;
 use super::jobs::{Jobs, Opened};
 use super::keys::keys;
@@ -16,6 +18,7 @@ use super::panels::{self, views};
 use super::state::{Action, OpenVolume, UiState, VolumeState};
 use super::theme;
 use super::training::file_name;
+use crate::copick::Wishes;
 use crate::geometry::VoxelBox;
 use crate::render::{PaneResources, Plane};
 use crate::train::Session;
@@ -33,12 +36,14 @@ pub struct WindowOptions {
     pub light: bool,
     /// Size in points.
     pub size: [f32; 2],
+    /// What to take from copick projects, as far as it was said.
+    pub copick: Wishes,
 }
 
 impl Default for WindowOptions {
     fn default() -> Self {
         let train = TrainConfig { live_view_secs: Some(3.0), ..TrainConfig::default() };
-        Self { train, light: false, size: [1440.0, 860.0] }
+        Self { train, light: false, size: [1440.0, 860.0], copick: Wishes::default() }
     }
 }
 
@@ -49,6 +54,8 @@ pub struct App {
     pub(super) session: Session,
     pub(super) loader: SliceLoader,
     pub(super) jobs: Jobs,
+    pub(super) files: FileJobs,
+    pub(super) copick: CopickJobs,
     pub(super) dialogs: Dialogs,
     pub(super) ctx: Context,
     frames: FrameTimes,
@@ -88,6 +95,8 @@ impl App {
             session,
             loader: SliceLoader::start(wake())?,
             jobs: Jobs::start(wake())?,
+            files: FileJobs::start(wake())?,
+            copick: CopickJobs::new(options.copick.clone(), wake()),
             dialogs: Dialogs::default(),
             ctx: ctx.clone(),
             frames: FrameTimes::from_environment(),
@@ -129,6 +138,13 @@ impl App {
             self.on_opened(opened);
             self.state.import_due_tables();
         }
+        while let Some(done) = self.files.poll() {
+            match done {
+                Done::Exported { positions, folder, result } => self.state.on_exported(positions, &folder, result),
+                Done::Read { path, otherwise, result } => self.state.on_positions_read(path, otherwise, result),
+            }
+        }
+        self.collect_copick();
         for plane in Plane::ALL {
             let Some(Loaded { tomogram, slice }) = self.loader.take(plane.index()) else {
                 continue;
@@ -199,7 +215,7 @@ impl App {
         }
         state.after_edit();
         if let Some(table) = state.imports_due.remove(&path) {
-            state.import_labels(&table, Some(id));
+            self.files.read(table, Some(id));
             state.add_region_to(id, VoxelBox::whole(shape));
         }
     }
@@ -309,6 +325,8 @@ impl App {
             views::views_ui(ui, state);
         });
         panels::export::export_ui(ui, state);
+        panels::import::import_ui(ui, state);
+        panels::copick::copick_ui(ui, state);
         panels::help::help_ui(ui, state);
         drop_hint(ui, palette);
         state.toasts.ui(ui.ctx(), shown.response.rect);

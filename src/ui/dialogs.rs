@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use rfd::FileDialog;
 
+use super::import::POSITION_ENDINGS;
 use super::state::Action;
 
 /// Endings of tomogram files, for the dialog's filter; content decides when opening.
-const TOMOGRAM_ENDINGS: [&str; 8] = ["mrc", "rec", "map", "st", "ali", "gz", "MRC", "REC"];
+const TOMOGRAM_ENDINGS: [&str; 13] = ["mrc", "rec", "map", "st", "ali", "gz", "bz2", "tif", "tiff", "MRC", "REC", "TIF", "TIFF"];
 /// Ending of model files.
 pub const MODEL_ENDING: &str = "model";
 
@@ -75,9 +76,11 @@ impl Dialogs {
                     let name = format!("model.{MODEL_ENDING}");
                     one(dialog.set_title("Save the model").set_file_name(name).save_file())
                 }
-                Purpose::ImportLabels => {
-                    one(dialog.set_title("Import labels").add_filter("Tables", &["csv", "tsv", "txt"]).pick_file())
-                }
+                Purpose::ImportLabels => one(dialog
+                    .set_title("Import labels")
+                    .add_filter("Positions", &[&POSITION_ENDINGS[..], &["json"]].concat())
+                    .add_filter("All files", &["*"])
+                    .pick_file()),
                 Purpose::ExportFolder => one(dialog.set_title("Export into a folder").pick_folder()),
             };
             // Fails only when the window is gone.

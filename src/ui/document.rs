@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::copick::Plan;
 use crate::labels::{Annotations, ClassId, Edit, ItemId, PointKind, TomogramId};
 use crate::project::{Project, ProjectError, ProjectTomogram};
+use crate::volume::tomogram_name;
 
 /// How often writing is tried again after it failed.
 const RETRY: Duration = Duration::from_secs(5);
@@ -53,6 +55,17 @@ impl Document {
                 Project::create(&folder).map(|project| (Self::new(project), Some(error)))
             }
         }
+    }
+
+    /// An unnamed project with the content of a copick project; the second value as with [`Document::untitled`].
+    ///
+    /// # Errors
+    /// When no folder can be written, or the content breaks a rule of projects.
+    pub fn of_plan(plan: &Plan) -> Result<(Self, Option<ProjectError>), ProjectError> {
+        let (mut document, elsewhere) = Self::untitled()?;
+        let filled = plan.fill(document.project_mut());
+        document.kept(filled, ())?;
+        Ok((document, elsewhere))
     }
 
     /// Opens a project's folder; an unnamed one stays unnamed.
@@ -341,13 +354,7 @@ fn reason(error: &ProjectError) -> String {
 /// A name for a file that no other tomogram has: its own without the ending, with its folder's before it or a number after it.
 fn unique_name(path: &Path, taken: &[&str]) -> String {
     let text = |part: Option<&std::ffi::OsStr>| part.map(|part| part.to_string_lossy().trim().to_owned()).unwrap_or_default();
-    let mut own = text(path.file_name());
-    for ending in [".gz", ".mrc", ".rec", ".map", ".st", ".ali"] {
-        let cut = own.len().saturating_sub(ending.len());
-        if cut > 0 && own.get(cut..).is_some_and(|tail| tail.eq_ignore_ascii_case(ending)) {
-            own.truncate(cut);
-        }
-    }
+    let mut own = tomogram_name(path).trim().to_owned();
     if own.is_empty() {
         own = "tomogram".to_owned();
     }

@@ -1,15 +1,18 @@
 //! The window: labelling, live training, picks.
 //!
 //! [`UiState`] is what the window knows; `panels` draw it, one file each, and leave [`Action`]s behind; [`App`] carries these
-//! out and listens to the threads: the training session, the slice loader, and the one that opens tomograms. Nothing in a
-//! frame waits for any of them.
+//! out and listens to the threads: the training session, the slice loader, the one that opens tomograms, and the one that
+//! reads and writes coordinates. Nothing in a frame waits for any of them.
 
 mod actions;
 mod app;
+pub mod copick;
 mod dialogs;
 mod document;
+pub mod export;
+pub mod files;
 mod frame_time;
-mod import;
+pub mod import;
 mod jobs;
 mod keys;
 mod loader;

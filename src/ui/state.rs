@@ -1,6 +1,6 @@
 //! What the window knows, apart from how it is drawn: panels read and change this and leave requests behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -108,6 +108,8 @@ pub struct PaneData {
     pub fit: f64,
     /// The last good slice and its tomogram.
     pub slice: Option<(TomogramId, Arc<SliceImage>)>,
+    /// Level of detail that suits its magnification.
+    pub level: usize,
     /// What was last asked of the loader.
     pub requested: Option<(TomogramId, SliceRequest)>,
     /// The heatmap's slice and what it was cut from.
@@ -209,6 +211,12 @@ pub enum Action {
     ExportFolderDialog,
     /// Write coordinates as the export form says.
     Export,
+    /// Take from a copick project what its form says.
+    TakeCopick,
+    /// Ask as whom to save to the copick project.
+    SaveCopickForm,
+    /// Save to the copick project as its form says.
+    SaveCopick,
     /// Close the window.
     Quit,
 }
@@ -262,7 +270,11 @@ pub struct UiState {
     /// Picks.
     pub picks: PickState,
     /// The export form.
-    pub export: super::panels::export::ExportForm,
+    pub export: super::export::ExportForm,
+    /// Files of positions that wait for answers; the first one's form is on the screen.
+    pub imports: VecDeque<super::import::ImportForm>,
+    /// The forms for copick projects.
+    pub copick: super::copick::CopickForms,
     /// A path being typed.
     pub path_field: String,
     /// A class being added: name and radius in angstrom.
@@ -302,6 +314,7 @@ pub struct UiState {
 impl UiState {
     /// The state of a window that shows `document`; no tomogram is open yet.
     pub fn new(document: Document, config: TrainConfig) -> Self {
+        let export = super::export::ExportForm::of(&document);
         let mut state = Self {
             document,
             volumes: BTreeMap::new(),
@@ -315,7 +328,9 @@ impl UiState {
             region_depth: None,
             training: TrainingState::new(config),
             picks: PickState::default(),
-            export: super::panels::export::ExportForm::default(),
+            export,
+            imports: VecDeque::new(),
+            copick: super::copick::CopickForms::default(),
             path_field: String::new(),
             new_class: (String::new(), 60.0),
             class_name_field: None,

@@ -7,7 +7,7 @@ use crate::ui::state::UiState;
 use crate::ui::theme;
 
 /// Radii that can be given, in angstrom.
-const RADII: std::ops::RangeInclusive<f64> = 1.0..=5000.0;
+pub(super) const RADII: std::ops::RangeInclusive<f64> = 1.0..=5000.0;
 
 /// Draws the classes with their counts, and the form for a new one.
 pub fn classes_ui(ui: &mut Ui, state: &mut UiState) {

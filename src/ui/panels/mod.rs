@@ -2,10 +2,12 @@
 
 pub mod banners;
 pub mod classes;
+pub mod copick;
 pub mod display;
 pub mod empty;
 pub mod export;
 pub mod help;
+pub mod import;
 pub mod overlay;
 pub mod picks;
 pub mod regions;

@@ -73,6 +73,9 @@ fn file_menu(ui: &mut Ui, state: &mut UiState) {
     item(ui, state, "Save model…", "", model, |state| state.request(Action::SaveModelDialog));
     item(ui, state, "Import labels…", "", true, |state| state.request(Action::ImportLabelsDialog));
     item(ui, state, "Export coordinates…", "Ctrl+E", true, |state| state.forms.export = true);
+    if state.copick_link().is_some() {
+        item(ui, state, "Save to copick project…", "", true, |state| state.request(Action::SaveCopickForm));
+    }
     ui.separator();
     item(ui, state, "Quit", "Ctrl+Q", true, |state| state.request(Action::Quit));
 }

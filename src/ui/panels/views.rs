@@ -10,7 +10,7 @@ use egui_wgpu::Callback;
 use super::overlay::{self, Frame};
 use crate::geometry::VoxelBox;
 use crate::labels::{Edit, TomogramId};
-use crate::render::{HeatSlice, PaneCallback, Plane, SliceImage, SliceRequest, View};
+use crate::render::{HeatSlice, PaneCallback, Plane, SliceImage, SliceRequest, View, level_for};
 use crate::ui::state::{Drag, Hover, Tool, UiState, VolumeState};
 use crate::ui::theme;
 
@@ -40,7 +40,8 @@ pub fn views_ui(ui: &mut Ui, state: &mut UiState) {
 pub fn wanted_slice(state: &UiState, plane: Plane, max_side: usize) -> Option<(TomogramId, SliceRequest)> {
     let (tomogram, _) = state.open_volume()?;
     let depth = state.crosshair[plane.depth()];
-    Some((tomogram, SliceRequest { plane, depth, slab: state.display.slab, max_side }))
+    let level = state.panes[plane.index()].level;
+    Some((tomogram, SliceRequest { plane, depth, slab: state.display.slab, max_side, level }))
 }
 
 fn pane_ui(ui: &mut Ui, state: &mut UiState, plane: Plane, rect: Rect) {
@@ -65,7 +66,8 @@ fn pane_ui(ui: &mut Ui, state: &mut UiState, plane: Plane, rect: Rect) {
     if pane.view.is_none() || resized {
         pane.view = Some(fitted);
     }
-    let Some((sliced, slice)) = pane.slice.clone() else {
+    choose_level(state, plane, ui.pixels_per_point());
+    let Some((sliced, slice)) = state.panes[plane.index()].slice.clone() else {
         return;
     };
     if sliced != tomogram {
@@ -76,6 +78,7 @@ fn pane_ui(ui: &mut Ui, state: &mut UiState, plane: Plane, rect: Rect) {
     }
 
     navigate(ui, state, plane, rect, &response);
+    choose_level(state, plane, ui.pixels_per_point());
     let depth = slice.request.depth;
     let view = state.panes[plane.index()].view.unwrap_or(fitted);
     let frame = Frame { plane, rect, view, depth, shape, pixels_per_point: ui.pixels_per_point() };
@@ -115,6 +118,18 @@ fn pane_ui(ui: &mut Ui, state: &mut UiState, plane: Plane, rect: Rect) {
     overlay::paint_title(&painter, &frame, slice.request.slab);
     overlay::paint_scale(&painter, &frame, state.spacing(tomogram));
     set_cursor(ui, state, &response, idle);
+}
+
+/// Notes the level of detail that the pane's magnification calls for.
+fn choose_level(state: &mut UiState, plane: Plane, pixels_per_point: f32) {
+    let Some((_, volume)) = state.open_volume() else {
+        return;
+    };
+    if let Some(view) = state.panes[plane.index()].view {
+        let pixels_per_voxel = view.points_per_voxel * f64::from(pixels_per_point);
+        let level = level_for(volume.source.levels(), plane, 1.0 / pixels_per_voxel);
+        state.panes[plane.index()].level = level;
+    }
 }
 
 /// What stands in a pane that has nothing to show.
