@@ -5,7 +5,7 @@
 struct Pane {
     // Image position at the pane's top left corner (xy) and the extent that it shows (zw).
     window: vec4<f32>,
-    // Voxels of the image (xy) and texels of the slice texture (zw).
+    // Extent of the image in voxels (xy) and in texels (zw), the latter not always a whole number.
     image: vec4<f32>,
     // Value shown black, one over the range, 1 to invert, 1 to interpolate.
     contrast: vec4<f32>,
@@ -43,7 +43,7 @@ fn vertex(@builtin(vertex_index) index: u32) -> Corner {
 }
 
 fn slice_texel(at: vec2<i32>) -> f32 {
-    let last = vec2<i32>(pane.image.zw) - vec2<i32>(1, 1);
+    let last = vec2<i32>(textureDimensions(slice_texture)) - vec2<i32>(1, 1);
     return textureLoad(slice_texture, clamp(at, vec2<i32>(0, 0), last), 0).r;
 }
 
