@@ -6,11 +6,11 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
-use burn::tensor::TensorData;
-use burn_flex::FlexTensor;
+use burn::tensor::{DType, Shape, TensorData};
+use burn_flex::{FlexTensor, Layout};
 
 use super::kernels::{
-    Conv3dShape, GroupNormShape, UpsampleShape, conv3d_backward_input, conv3d_backward_weight, conv3d_forward,
+    Conv3dShape, GroupNormShape, Output, UpsampleShape, conv3d_backward_input, conv3d_backward_weight, conv3d_forward,
     group_norm_backward, group_norm_forward, upsample_concat_backward, upsample_concat_forward,
 };
 use super::ops::EPSILON;
@@ -60,14 +60,25 @@ fn new_tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor
     FlexTensor::from_data(TensorData::new(values, shape))
 }
 
+/// A tensor whose memory is reused, as `fill` leaves it; `fill` writes every value.
+fn filled<const D: usize>(shape: [usize; D], fill: impl FnOnce(&mut [f32])) -> FlexTensor {
+    let mut out = Output::take(shape.iter().product());
+    fill(out.values_mut());
+    pooled(out, shape)
+}
+
+fn pooled<const D: usize>(out: Output, shape: [usize; D]) -> FlexTensor {
+    FlexTensor::new(out.into_bytes(), Layout::contiguous(Shape::from(shape)), DType::F32)
+}
+
 impl CpuOps for Flex {
     fn network_conv3d(x: FlexTensor, weight: FlexTensor, stride: usize) -> FlexTensor {
         let (x, weight) = (contiguous(x), contiguous(weight));
         let shape = conv_shape(&x, &weight, stride);
-        let mut out = vec![0.0; shape.output_len()];
-        conv3d_forward(&shape, slice(&x), slice(&weight), None, &mut out);
-        let [z, y, x] = shape.output();
-        new_tensor(out, [shape.batch, shape.channels_out, z, y, x])
+        let [depth, height, width] = shape.output();
+        filled([shape.batch, shape.channels_out, depth, height, width], |out| {
+            conv3d_forward(&shape, slice(&x), slice(&weight), None, out);
+        })
     }
 
     fn network_norm_relu(x: FlexTensor, scale: FlexTensor, shift: FlexTensor, groups: usize) -> FlexTensor {
@@ -89,9 +100,9 @@ impl CpuOps for Flex {
         let (x, skip) = (contiguous(x), contiguous(skip));
         let shape = upsample_shape(&x, &skip);
         let [z, y, w] = shape.size.map(|n| 2 * n);
-        let mut out = vec![0.0; shape.batch * (shape.channels + shape.skip_channels) * z * y * w];
-        upsample_concat_forward(&shape, slice(&x), slice(&skip), &mut out);
-        new_tensor(out, [shape.batch, shape.channels + shape.skip_channels, z, y, w])
+        filled([shape.batch, shape.channels + shape.skip_channels, z, y, w], |out| {
+            upsample_concat_forward(&shape, slice(&x), slice(&skip), out);
+        })
     }
 }
 
@@ -119,22 +130,14 @@ struct Normalised {
 
 fn normalise(x: &FlexTensor, scale: &FlexTensor, shift: &FlexTensor, residual: Option<&FlexTensor>, groups: usize) -> Normalised {
     let shape = norm_shape(x, groups);
-    let mut out = vec![0.0; slice(x).len()];
     let mut mean = vec![0.0; shape.batch * groups];
     let mut rstd = mean.clone();
-    group_norm_forward(
-        &shape,
-        slice(x),
-        slice(scale),
-        slice(shift),
-        EPSILON as f32,
-        residual.map(slice),
-        true,
-        &mut out,
-        &mut mean,
-        &mut rstd,
-    );
-    Normalised { out: new_tensor(out, dims(x)), mean, rstd }
+    let out = filled(dims(x), |out| {
+        let (x, residual) = (slice(x), residual.map(slice));
+        let (scale, shift) = (slice(scale), slice(shift));
+        group_norm_forward(&shape, x, scale, shift, EPSILON as f32, residual, true, out, &mut mean, &mut rstd);
+    });
+    Normalised { out, mean, rstd }
 }
 
 /// Gradients of a convolution: saved are its input, its weight and its stride.
@@ -150,16 +153,18 @@ impl Backward<Flex, 2> for ConvBackward {
         let grad = contiguous(grads.consume::<Flex>(&ops.node));
         let shape = conv_shape(&x, &weight, stride);
         if let Some(node) = node_weight {
-            let mut out = vec![0.0; shape.weight_len()];
-            conv3d_backward_weight(&shape, slice(&x), slice(&grad), &mut out);
             let k = shape.kernel;
-            grads.register::<Flex>(node.id, new_tensor(out, [shape.channels_out, shape.channels_in, k, k, k]));
+            let gradient = filled([shape.channels_out, shape.channels_in, k, k, k], |out| {
+                conv3d_backward_weight(&shape, slice(&x), slice(&grad), out);
+            });
+            grads.register::<Flex>(node.id, gradient);
         }
         if let Some(node) = node_x {
-            let mut out = vec![0.0; shape.input_len()];
-            conv3d_backward_input(&shape, slice(&weight), slice(&grad), &mut out);
-            let [z, y, x] = shape.input;
-            grads.register::<Flex>(node.id, new_tensor(out, [shape.batch, shape.channels_in, z, y, x]));
+            let [depth, height, width] = shape.input;
+            let gradient = filled([shape.batch, shape.channels_in, depth, height, width], |out| {
+                conv3d_backward_input(&shape, slice(&weight), slice(&grad), out);
+            });
+            grads.register::<Flex>(node.id, gradient);
         }
     }
 }
@@ -180,26 +185,25 @@ impl NormState {
     fn gradients(&self, grad: &FlexTensor, with_residual: bool) -> ([FlexTensor; 3], Option<FlexTensor>) {
         let shape = norm_shape(&self.x, self.groups);
         let channels = shape.channels;
-        let mut grad_x = vec![0.0; slice(&self.x).len()];
         let (mut grad_scale, mut grad_shift) = (vec![0.0; channels], vec![0.0; channels]);
-        let mut grad_residual = with_residual.then(|| vec![0.0; grad_x.len()]);
-        group_norm_backward(
-            &shape,
-            slice(&self.x),
-            Some(slice(&self.out)),
-            slice(grad),
-            slice(&self.scale),
-            &self.mean,
-            &self.rstd,
-            &mut grad_x,
-            &mut grad_scale,
-            &mut grad_shift,
-            grad_residual.as_deref_mut(),
-        );
-        let per_channel = [new_tensor(grad_scale, [channels]), new_tensor(grad_shift, [channels])];
-        let [grad_scale, grad_shift] = per_channel;
-        let volume = |values| new_tensor(values, dims(&self.x));
-        ([volume(grad_x), grad_scale, grad_shift], grad_residual.map(volume))
+        let mut residual = with_residual.then(|| Output::take(slice(&self.x).len()));
+        let grad_x = filled(dims(&self.x), |grad_x| {
+            group_norm_backward(
+                &shape,
+                slice(&self.x),
+                Some(slice(&self.out)),
+                slice(grad),
+                slice(&self.scale),
+                &self.mean,
+                &self.rstd,
+                grad_x,
+                &mut grad_scale,
+                &mut grad_shift,
+                residual.as_mut().map(Output::values_mut),
+            );
+        });
+        let residual = residual.map(|out| pooled(out, dims(&self.x)));
+        ([grad_x, new_tensor(grad_scale, [channels]), new_tensor(grad_shift, [channels])], residual)
     }
 }
 
@@ -250,15 +254,14 @@ impl Backward<Flex, 2> for UpsampleBackward {
         let grad = contiguous(grads.consume::<Flex>(&ops.node));
         let [z, y, x] = shape.size;
         let coarse = z * y * x;
-        let mut grad_x = vec![0.0; shape.batch * shape.channels * coarse];
-        let mut grad_skip = vec![0.0; shape.batch * shape.skip_channels * 8 * coarse];
-        upsample_concat_backward(&shape, slice(&grad), &mut grad_x, &mut grad_skip);
+        let mut grad_x = Output::take(shape.batch * shape.channels * coarse);
+        let mut grad_skip = Output::take(shape.batch * shape.skip_channels * 8 * coarse);
+        upsample_concat_backward(&shape, slice(&grad), grad_x.values_mut(), grad_skip.values_mut());
         if let Some(node) = node_x {
-            grads.register::<Flex>(node.id, new_tensor(grad_x, [shape.batch, shape.channels, z, y, x]));
+            grads.register::<Flex>(node.id, pooled(grad_x, [shape.batch, shape.channels, z, y, x]));
         }
         if let Some(node) = node_skip {
-            let skip = [shape.batch, shape.skip_channels, 2 * z, 2 * y, 2 * x];
-            grads.register::<Flex>(node.id, new_tensor(grad_skip, skip));
+            grads.register::<Flex>(node.id, pooled(grad_skip, [shape.batch, shape.skip_channels, 2 * z, 2 * y, 2 * x]));
         }
     }
 }

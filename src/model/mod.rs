@@ -17,6 +17,7 @@ mod loss;
 mod network;
 mod ops;
 mod target;
+pub(crate) mod update;
 mod weights;
 
 pub use checkpoint::{Checkpoint, CheckpointError, ModelMetadata};
@@ -24,7 +25,7 @@ pub use device::{DeviceError, Selected, select};
 pub use loss::weighted_squared_error;
 pub use network::{Network, NetworkConfig, OUTPUT_STRIDE};
 pub use target::{Marker, Supervision, Target, render_target};
-pub use weights::{WeightsError, blend, load_weights, named_weights};
+pub use weights::{WeightsError, load_weights, named_weights};
 
 #[cfg(test)]
 mod tests;

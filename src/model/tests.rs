@@ -239,20 +239,6 @@ fn the_same_seed_draws_the_same_weights() {
     assert_ne!(named_weights(&small().init(4, &device)), named_weights(&small().init(5, &device)));
 }
 
-#[test]
-fn blending_moves_the_average() {
-    let device = Device::flex();
-    let start = small().init(1, &device);
-    let weights = named_weights(&start);
-    let doubled = weights.iter().map(|(n, (s, v))| (n.clone(), (s.clone(), v.iter().map(|x| 2.0 * x).collect()))).collect();
-    let current = load_weights(start.clone(), doubled).unwrap();
-    let blended = named_weights(&blend(start, &current, 0.75));
-    for (name, (_, values)) in &weights {
-        let expected: Vec<f32> = values.iter().map(|v| 1.25 * v).collect();
-        assert!(largest_difference(&blended[name].1, &expected) < 1e-6, "{name}");
-    }
-}
-
 fn checkpoint(device: &Device) -> Checkpoint {
     let classes =
         (0..3).map(|i| Class { id: ClassId(i), name: format!("class {i}"), radius_angstrom: 60.0, colour: [1, 2, 3] }).collect();

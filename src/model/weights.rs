@@ -1,9 +1,8 @@
-//! A network's weights by name: to keep them in a file, to carry them over, to average them.
+//! A network's weights by name: to keep them in a file, to carry them over.
 
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 
 /// Why weights do not fit a network.
@@ -98,33 +97,4 @@ pub fn load_weights<M: Module>(module: M, mut weights: BTreeMap<String, Weight>)
         (None, Some(name)) => Err(WeightsError::Unknown(name)),
         (None, None) => Ok(module),
     }
-}
-
-/// `average * decay + current * (1 - decay)` for every weight. `average` descends from `current` (a clone of it), so that both
-/// name their weights alike; the result lies on the plain device of `average`, outside any gradient graph.
-pub fn blend<M: Module>(average: M, current: &M, decay: f64) -> M {
-    struct Collect(GradientsParams);
-    impl ModuleVisitor for Collect {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.0.register(param.id, param.val().without_autodiff());
-        }
-    }
-    struct Blend {
-        current: GradientsParams,
-        decay: f64,
-    }
-    impl ModuleMapper for Blend {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            match self.current.remove::<D>(param.id) {
-                Some(current) => {
-                    let decay = self.decay;
-                    param.map(|average| average.mul_scalar(decay) + current.mul_scalar(1.0 - decay))
-                }
-                None => param,
-            }
-        }
-    }
-    let mut collect = Collect(GradientsParams::new());
-    current.visit(&mut collect);
-    average.map(&mut Blend { current: collect.0, decay })
 }

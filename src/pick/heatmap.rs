@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::windows::tile;
+use super::windows::{WindowLimits, tile};
 use crate::geometry::VoxelBox;
 use crate::model::{Network, NetworkConfig, OUTPUT_STRIDE};
-use crate::volume::{NormalisedVolume, VolumeError};
+use crate::volume::{NormalisedVolume, VolumeError, VolumeSource};
 
 /// Deviation of the Gaussian that weighs a window's cells, as a share of half the window.
 const WEIGHT_DEVIATION: f64 = 0.25;
@@ -18,10 +18,8 @@ const SMALLEST_WEIGHT: f64 = 1e-3;
 /// How to cut and average.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PredictOptions {
-    /// Largest edge of a window in voxels.
-    pub window: usize,
-    /// Overlap of neighbouring windows as a share of the largest edge.
-    pub overlap: f64,
+    /// Sizes of the windows.
+    pub windows: WindowLimits,
     /// Average each window over itself and its flips along x, y and z.
     pub flips: bool,
     /// The part of the volume to compute; the rest stays 0. `None`: all.
@@ -30,7 +28,7 @@ pub struct PredictOptions {
 
 impl Default for PredictOptions {
     fn default() -> Self {
-        Self { window: 96, overlap: 0.25, flips: false, region: None }
+        Self { windows: WindowLimits { edge: 192, voxels: 4 << 20, overlap: 24 }, flips: false, region: None }
     }
 }
 
@@ -43,7 +41,7 @@ pub struct Heatmaps {
     pub classes: Vec<Vec<f32>>,
 }
 
-/// Computes the heatmaps of a volume. `progress` is told the share done after each window and may end the work, which then returns
+/// Computes the heatmaps of a volume; borders and windows without contrast stay 0. `progress` is told the share done after each window and may end the work, which then returns
 /// `None`. Memory: one window's activations, the heatmaps and one further channel.
 ///
 /// # Errors
@@ -59,7 +57,10 @@ pub fn predict(
     let shape = volume.shape();
     let cells = shape.map(|n| n.div_ceil(OUTPUT_STRIDE));
     let per_class: usize = cells.iter().product();
-    let tiling = tile(options.region.unwrap_or(VoxelBox::whole(shape)), options.window, options.overlap, config.total_stride());
+    let Some(region) = without_blank_borders(volume.source.as_ref(), options.region.unwrap_or(VoxelBox::whole(shape)))? else {
+        return Ok(progress(1.0).is_continue().then(|| Heatmaps { cells, classes: vec![vec![0.0; per_class]; config.classes] }));
+    };
+    let tiling = tile(region, options.windows, config.total_stride());
     let kernel = gaussian_weights(tiling.window.map(|n| n / OUTPUT_STRIDE));
     let mut sums = vec![vec![0.0f32; per_class]; config.classes];
     let mut weights = vec![0.0f32; per_class];
@@ -86,6 +87,42 @@ pub fn predict(
         });
     }
     Ok(Some(Heatmaps { cells, classes: sums }))
+}
+
+/// The smallest box in `region` outside which all voxels have one value, such as the border that a reconstruction leaves empty;
+/// `None` when all of them have it. Only the border itself and one plane more a side are read.
+///
+/// # Errors
+/// When the volume cannot be read.
+fn without_blank_borders(source: &dyn VolumeSource, region: VoxelBox) -> Result<Option<VoxelBox>, VolumeError> {
+    let mut kept = region;
+    let mut corner = [0.0];
+    source.read_region(0, VoxelBox::new(region.start, region.start.map(|i| i + 1)), &mut corner)?;
+    let mut plane = Vec::new();
+    for axis in 0..3 {
+        for from_end in [false, true] {
+            loop {
+                if kept.is_empty() {
+                    return Ok(None);
+                }
+                let mut side = kept;
+                match from_end {
+                    false => side.end[axis] = side.start[axis] + 1,
+                    true => side.start[axis] = side.end[axis] - 1,
+                }
+                plane.resize(side.voxels(), 0.0);
+                source.read_region(0, side, &mut plane)?;
+                if plane.iter().any(|value| *value != corner[0]) {
+                    break;
+                }
+                match from_end {
+                    false => kept.start[axis] += 1,
+                    true => kept.end[axis] -= 1,
+                }
+            }
+        }
+    }
+    Ok(Some(kept))
 }
 
 /// The heatmaps of one window, `[class][z][y][x]`; `None` for a window without contrast, such as a blank border.

@@ -10,7 +10,7 @@ pub(crate) use heatmap::{mean_of_views, predict_window};
 pub use peaks::{FLOOR, Peak, find_peaks};
 pub(crate) use picker::view_of;
 pub use picker::{PickError, Picked, Picker, supervised_thresholds};
-pub use windows::{Tiling, tile};
+pub use windows::{Tiling, WindowLimits, tile};
 
 #[cfg(test)]
 mod tests;

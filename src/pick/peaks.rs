@@ -16,6 +16,22 @@ pub struct Peak {
     pub score: f32,
 }
 
+/// A local maximum with what is next to it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Candidate {
+    /// Flat index of the cell.
+    pub cell: usize,
+    /// Its height.
+    pub score: f32,
+    /// The heights before and after it along z, y and x; of no meaning beyond the border.
+    pub around: [[f32; 2]; 3],
+}
+
+/// Cells to either side of a peak of a class of `radius` cells within which nothing is higher.
+pub(super) fn reach_cells(radius: f64) -> usize {
+    ((0.5 * radius).round() as usize | 1).max(3) / 2
+}
+
 /// Finds the peaks of a heatmap of `cells` `(z, y, x)` for a class of `radius` cells, by descending score.
 ///
 /// A cell is a peak when it equals the maximum of its neighbourhood (a cube of half the radius, at least three cells: equal
@@ -23,26 +39,42 @@ pub struct Peak {
 /// logarithms, exact for a Gaussian, gives the fraction of a cell. Of peaks closer than half a radius, plateaus among them, the
 /// highest stays.
 pub fn find_peaks(heatmap: &[f32], cells: [usize; 3], radius: f64, floor: f32) -> Vec<Peak> {
-    let edge = ((0.5 * radius).round() as usize | 1).max(3);
-    let reach = edge / 2;
+    let reach = reach_cells(radius);
     let [_, height, width] = cells;
-    let at = |z: usize, y: usize, x: usize| heatmap[(z * height + y) * width + x];
-    let mut peaks: Vec<Peak> = (0..cells[0])
+    let stride = [height * width, width, 1];
+    let candidates: Vec<Candidate> = (0..cells[0])
         .into_par_iter()
         .flat_map_iter(|z| {
             let mut found = Vec::new();
             for y in 0..height {
                 for x in 0..width {
-                    let score = at(z, y, x);
+                    let cell = (z * height + y) * width + x;
+                    let score = heatmap[cell];
                     if score > floor && is_highest(heatmap, cells, [z, y, x], score, reach) {
-                        let index = [z, y, x];
-                        let position =
-                            std::array::from_fn(|axis| index[axis] as f64 + fraction(heatmap, cells, index, axis, score));
-                        found.push(Peak { position, score });
+                        let at = |i: Option<usize>| i.and_then(|i| heatmap.get(i)).copied().unwrap_or(0.0);
+                        let around = stride.map(|step| [at(cell.checked_sub(step)), at(cell.checked_add(step))]);
+                        found.push(Candidate { cell, score, around });
                     }
                 }
             }
             found
+        })
+        .collect();
+    choose(candidates, cells, radius)
+}
+
+/// The peaks among local maxima, which come in the order of their cells: placed to a fraction of a cell, thinned, by descending score.
+pub(super) fn choose(candidates: Vec<Candidate>, [depth, height, width]: [usize; 3], radius: f64) -> Vec<Peak> {
+    let cells = [depth, height, width];
+    let mut peaks: Vec<Peak> = candidates
+        .into_iter()
+        .map(|Candidate { cell, score, around }| {
+            let index = [cell / (height * width), cell / width % height, cell % width];
+            let position = std::array::from_fn(|axis| {
+                let is_inside = index[axis] > 0 && index[axis] + 1 < cells[axis];
+                index[axis] as f64 + if is_inside { fraction(around[axis], score) } else { 0.0 }
+            });
+            Peak { position, score }
         })
         .collect();
     // Equal scores keep their order in space, so that the result does not depend on the number of threads.
@@ -60,17 +92,9 @@ fn is_highest(heatmap: &[f32], cells: [usize; 3], [z, y, x]: [usize; 3], score: 
     })
 }
 
-/// Offset of the top along an axis, -0.5 to 0.5 cells.
-fn fraction(heatmap: &[f32], cells: [usize; 3], index: [usize; 3], axis: usize, score: f32) -> f64 {
-    if index[axis] == 0 || index[axis] + 1 >= cells[axis] {
-        return 0.0;
-    }
-    let neighbour = |i: usize| {
-        let mut at = index;
-        at[axis] = i;
-        f64::from(heatmap[(at[0] * cells[1] + at[1]) * cells[2] + at[2]])
-    };
-    let (before, top, after) = (neighbour(index[axis] - 1), f64::from(score), neighbour(index[axis] + 1));
+/// Offset of the top between the heights before and after it, -0.5 to 0.5 cells.
+fn fraction(around: [f32; 2], score: f32) -> f64 {
+    let (before, top, after) = (f64::from(around[0]), f64::from(score), f64::from(around[1]));
     let (before, top, after) = match before > 0.0 && after > 0.0 {
         true => (before.ln(), top.ln(), after.ln()),
         false => (before, top, after),

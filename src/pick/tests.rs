@@ -19,6 +19,10 @@ fn network() -> (NetworkConfig, Device) {
     (NetworkConfig { classes: 2, widths: vec![4, 8], blocks: vec![1, 1] }, Device::flex())
 }
 
+fn small() -> WindowLimits {
+    WindowLimits { edge: 16, voxels: 16 * 16 * 16, overlap: 4 }
+}
+
 #[test]
 fn every_cell_is_computed_whatever_the_size() {
     let (config, device) = network();
@@ -26,7 +30,7 @@ fn every_cell_is_computed_whatever_the_size() {
     for shape in [[9, 17, 33], [16, 16, 16], [5, 40, 6]] {
         let volume = volume(shape, |i| ((i * 7919) % 1013) as f32);
         let mut shares = Vec::new();
-        let options = PredictOptions { window: 16, ..PredictOptions::default() };
+        let options = PredictOptions { windows: small(), ..PredictOptions::default() };
         let heatmaps = predict(&network, &config, &device, &volume, &options, |share| {
             shares.push(share);
             ControlFlow::Continue(())
@@ -48,7 +52,7 @@ fn a_region_a_blank_volume_and_an_end_on_request() {
     let go_on = |_| ControlFlow::Continue(());
     let textured = volume([16, 16, 64], |i| ((i * 7919) % 1013) as f32);
     let region = Some(VoxelBox::new([0, 0, 40], [16, 16, 56]));
-    let options = PredictOptions { window: 16, region, ..PredictOptions::default() };
+    let options = PredictOptions { windows: small(), region, ..PredictOptions::default() };
     let part = predict(&network, &config, &device, &textured, &options, go_on).unwrap().unwrap();
     let row = &part.classes[0][..32];
     assert!(row[..20].iter().chain(&row[28..]).all(|v| *v == 0.0) && row[20..28].iter().all(|v| *v != 0.0));
@@ -60,4 +64,30 @@ fn a_region_a_blank_volume_and_an_end_on_request() {
 
     let ended = predict(&network, &config, &device, &textured, &options, |_| ControlFlow::Break(())).unwrap();
     assert!(ended.is_none());
+}
+
+#[test]
+fn blank_borders_cost_nothing_and_change_nothing() {
+    let (config, device) = network();
+    let network = config.init(1, &device);
+    // Texture in a box, zeros around it, as a reconstruction leaves them.
+    let inside = |i: usize| {
+        let (z, y, x) = (i / (64 * 64), i / 64 % 64, i % 64);
+        ((8..24).contains(&z) && (20..36).contains(&y) && (3..64).contains(&x)).then_some(((i * 7919) % 1013) as f32)
+    };
+    let bordered = volume([32, 64, 64], |i| inside(i).unwrap_or(0.0));
+    let mut windows = 0;
+    let options = PredictOptions { windows: small(), ..PredictOptions::default() };
+    let heatmaps = predict(&network, &config, &device, &bordered, &options, |_| {
+        windows += 1;
+        ControlFlow::Continue(())
+    })
+    .unwrap()
+    .unwrap();
+    assert!(windows <= 6, "{windows} windows for a box of 16 x 16 x 61 voxels");
+    let (cells, map) = (heatmaps.cells, &heatmaps.classes[0]);
+    assert_eq!(cells, [16, 32, 32]);
+    let at = |z: usize, y: usize, x: usize| map[(z * cells[1] + y) * cells[2] + x];
+    assert!(at(8, 14, 16) != 0.0 && at(4, 10, 2) != 0.0 && at(11, 17, 31) != 0.0);
+    assert!(at(2, 14, 16) == 0.0 && at(8, 5, 16) == 0.0 && at(14, 14, 16) == 0.0);
 }

@@ -7,7 +7,7 @@ use super::data::{DataError, PreparedTomogram};
 use super::protocol::{LiveView, TrainingTomogram};
 use crate::labels::TomogramId;
 use crate::model::OUTPUT_STRIDE;
-use crate::pick::{Heatmaps, Picker, Tiling, predict_window, tile, view_of};
+use crate::pick::{Heatmaps, Picker, Tiling, WindowLimits, predict_window, tile, view_of};
 use crate::volume::VolumeError;
 
 /// Share of the time that the live view may take from training.
@@ -39,7 +39,8 @@ impl Live {
         let tomogram = PreparedTomogram::new(tomogram, picker.metadata.spacing_angstrom)?;
         let shape = tomogram.volume.shape();
         let whole = crate::geometry::VoxelBox::whole(shape);
-        let tiling = tile(whole, window, 0.25, picker.metadata.network.total_stride());
+        let limits = WindowLimits { edge: window, voxels: window.pow(3), overlap: window / 4 };
+        let tiling = tile(whole, limits, picker.metadata.network.total_stride());
         let origins = tiling.origins();
         let cells = shape.map(|n| n.div_ceil(OUTPUT_STRIDE));
         let heatmaps = Heatmaps { cells, classes: vec![vec![0.0; cells.iter().product()]; picker.metadata.network.classes] };

@@ -5,8 +5,10 @@
 
 mod augment;
 mod cotrain;
+mod crops;
 mod data;
 mod live;
+mod optimiser;
 mod priority;
 mod protocol;
 mod schedule;

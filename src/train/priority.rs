@@ -6,7 +6,7 @@ const NICENESS: i32 = 10;
 
 /// Makes the calling thread give way to the window's. Only Linux knows priorities of single threads in this form; elsewhere nothing
 /// happens. Without effect on speed while nobody else wants the processor.
-fn give_way() {
+pub(super) fn give_way() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
         log::debug!("the priority of a computing thread stays as it is: {error}");

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 use crate::geometry::{VoxelBox, distance};
 use crate::labels::{Class, ClassId, ItemId, Point, PointKind, Region, TomogramId, TomogramLabels};
-use crate::pick::PredictOptions;
+use crate::pick::{PredictOptions, WindowLimits};
 use crate::volume::{Level, MemoryVolume, VolumeError, VolumeInfo, VolumeSource};
 
 /// Radius of the test particles in voxels of 10 A.
@@ -91,7 +91,11 @@ fn noise_free_positions_are_right_to_half_a_voxel_for_even_and_odd_sizes() {
             truth.iter_mut().flatten().for_each(|v| *v *= 10.0 / spacing);
         }
         let test = tomogram(2, source, spacing, &[], false);
-        let options = PredictOptions { window: 48, flips, ..PredictOptions::default() };
+        let options = PredictOptions {
+            windows: WindowLimits { edge: 48, voxels: 48 * 48 * 48, overlap: 12 },
+            flips,
+            ..PredictOptions::default()
+        };
         let picked = trainer.picker().pick(&test, &options, |_| ControlFlow::Continue(())).unwrap().unwrap();
         let threshold = picked.picks.thresholds[0];
         let found: Vec<_> = picked.picks.picks.iter().filter(|pick| pick.score >= threshold).collect();
@@ -116,6 +120,39 @@ fn noise_free_positions_are_right_to_half_a_voxel_for_even_and_odd_sizes() {
         }
         assert!(picked.picks.picks.windows(2).all(|w| w[0].score >= w[1].score));
     }
+}
+
+#[test]
+fn crops_drawn_ahead_are_those_drawn_on_demand_and_never_of_former_labels() {
+    let shape = [32, 40, 40];
+    let (labelled, centres) = ball_tomogram(1, shape, 3);
+    let data = Arc::new(TrainingData::new(&set(labelled.clone()), None, None).unwrap());
+    let settings = config(10);
+    let (mut ahead, mut on_demand) = (crops::Drawer::start(&settings), crops::Drawer::start(&settings));
+    for step in 0..4 {
+        let a = ahead.batch(&data, step, true).unwrap();
+        let b = on_demand.batch(&data, step, false).unwrap();
+        assert!(a.voxels == b.voxels && a.heatmap == b.heatmap && a.weight == b.weight, "step {step}");
+    }
+    // The labels change while the batch of step 4 is already drawn: all particles but one go.
+    let fewer = tomogram(1, labelled.source.clone(), 10.0, &centres[..1], true);
+    let changed = Arc::new(TrainingData::new(&set(fewer), None, Some(&data)).unwrap());
+    let a = ahead.batch(&changed, 4, false).unwrap();
+    let b = on_demand.batch(&changed, 4, false).unwrap();
+    assert!(a.voxels == b.voxels && a.heatmap == b.heatmap, "the former labels were taught");
+}
+
+#[test]
+fn a_step_follows_labels_that_change_during_the_run() {
+    let (labelled, centres) = ball_tomogram(1, [32, 40, 40], 3);
+    let fewer = set(tomogram(1, labelled.source.clone(), 10.0, &centres[..1], true));
+    let mut trainer = Trainer::new(config(8), &set(labelled.clone())).unwrap();
+    let mut other = Trainer::new(config(8), &set(labelled)).unwrap();
+    for _ in 0..2 {
+        assert_eq!(trainer.step().unwrap(), other.step().unwrap());
+    }
+    trainer.update(&fewer).unwrap();
+    assert_ne!(trainer.step().unwrap(), other.step().unwrap());
 }
 
 #[test]

@@ -1,27 +1,24 @@
 //! One training run, step by step.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use burn::module::Module;
+use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
-use super::augment::change_intensity;
-use super::cotrain::{consistency_weight, drop_blocks};
+use super::cotrain::consistency_weight;
+use super::crops::{Batch, Drawer, Unlabelled, without_margin};
 use super::data::{DataError, TrainingData};
+use super::optimiser::Learner;
 use super::protocol::{TrainConfig, TrainingSet};
 use super::schedule::{average_decay, learning_rate};
 use crate::model::{
-    Checkpoint, DeviceError, ModelMetadata, Network, NetworkConfig, OUTPUT_STRIDE, Selected, blend, select,
-    weighted_squared_error,
+    Checkpoint, DeviceError, ModelMetadata, NetworkConfig, OUTPUT_STRIDE, Selected, select, weighted_squared_error,
 };
 use crate::pick::{PickError, Picker, PredictOptions, mean_of_views, supervised_thresholds};
 use crate::volume::VolumeError;
 
-/// Largest norm of all gradients together.
-const LARGEST_NORM: f64 = 1.0;
 /// Steps over which the consistency loss comes in.
 const RAMP: usize = 50;
 
@@ -67,14 +64,13 @@ pub enum TrainError {
     Pick(#[from] PickError),
 }
 
-/// A run: the network being trained, its average, the optimiser and the data.
+/// A run: the network being trained with its average and optimiser, and the data.
 pub struct Trainer {
     config: TrainConfig,
     device: Selected,
-    network: Network,
-    average: Network,
-    optimiser: ModuleOptimizer,
-    data: TrainingData,
+    learner: Learner,
+    drawer: Drawer,
+    data: Arc<TrainingData>,
     metadata: ModelMetadata,
     step: usize,
 }
@@ -91,10 +87,9 @@ impl Trainer {
         let device = select(config.device)?;
         let data = TrainingData::new(set, None, None)?;
         let network = network_config.init(config.seed, &device.device.clone().autodiff());
-        let average = network.valid();
         let metadata = ModelMetadata::new(network_config, data.classes().to_vec(), data.spacing_angstrom(), config.crop);
-        let optimiser = AdamConfig::new().with_epsilon(1e-8).init();
-        Ok(Self { config, device, network, average, optimiser, data, metadata, step: 0 })
+        let drawer = Drawer::start(&config);
+        Ok(Self { config, device, learner: Learner::new(network), drawer, data: Arc::new(data), metadata, step: 0 })
     }
 
     /// Takes over changed labels, regions and tomograms. The network, its optimiser and the step stay.
@@ -107,7 +102,7 @@ impl Trainer {
         if ids(&set.classes) != ids(self.data.classes()) {
             return Err(TrainError::ClassesChanged);
         }
-        self.data = TrainingData::new(set, Some(self.data.spacing_angstrom()), Some(&self.data))?;
+        self.data = Arc::new(TrainingData::new(set, Some(self.data.spacing_angstrom()), Some(&self.data))?);
         self.metadata.classes = self.data.classes().to_vec();
         Ok(())
     }
@@ -121,15 +116,16 @@ impl Trainer {
     /// # Errors
     /// When a tomogram cannot be read, or when the loss is no number any more.
     pub fn step(&mut self) -> Result<StepLoss, TrainError> {
-        let mut random = ChaCha8Rng::seed_from_u64(self.config.seed);
-        random.set_stream(self.step as u64 + 1);
-        let (voxels, heatmap, weight) = self.batch(&mut random)?;
-        let prediction = self.network.forward(voxels);
+        let ahead = self.step + 1 < self.steps_planned();
+        let mut batch = self.drawer.batch(&self.data, self.step, ahead)?;
+        let [voxels, heatmap, weight] = self.tensors(&mut batch);
+        let prediction = self.learner.network().forward(voxels);
         let mut loss = weighted_squared_error(prediction, heatmap, weight, self.config.alpha);
         let mut value = StepLoss { supervised: loss.clone().into_scalar::<f32>(), consistency: None };
-        if let Some(into) = self.cotraining() {
+        if let Some(crops) = batch.unlabelled {
+            let into = self.step.saturating_sub(self.config.steps);
             let weight = consistency_weight(into, RAMP, self.config.consistency);
-            let consistency = self.consistency(&mut random)?;
+            let consistency = self.consistency(crops);
             value.consistency = Some(consistency.clone().into_scalar::<f32>());
             loss = loss + consistency.mul_scalar(weight);
         }
@@ -137,68 +133,45 @@ impl Trainer {
         if !(value.supervised + value.consistency.unwrap_or(0.0)).is_finite() {
             return Err(TrainError::Diverged { step: self.step, loss: worst });
         }
-        let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
-        let gradients = clip_norm(gradients, &self.network, LARGEST_NORM);
+        let gradients = GradientsParams::from_grads(loss.backward(), self.learner.network());
         let rate = learning_rate(self.step, self.steps_planned(), self.config.learning_rate);
-        let network = self.network.clone();
-        self.network = self.optimiser.step(rate, network, gradients);
-        let decay = average_decay(self.step, self.config.ema);
-        self.average = blend(self.average.clone(), &self.network, decay);
+        self.learner.step(gradients, rate, average_decay(self.step, self.config.ema));
         self.step += 1;
         self.metadata.steps = self.step;
         Ok(value)
     }
 
-    /// Steps into co-training, once it has begun.
-    fn cotraining(&self) -> Option<usize> {
-        self.step.checked_sub(self.config.steps).filter(|_| self.data.has_unlabelled())
-    }
-
     /// The loss between the student on what it is shown of unlabelled crops and the teacher's maps of them.
-    fn consistency(&self, random: &mut ChaCha8Rng) -> Result<Tensor<1>, VolumeError> {
+    fn consistency(&self, crops: Unlabelled) -> Tensor<1> {
         let (batch, edge, classes) = (self.config.batch, self.config.crop, self.data.classes().len());
         let plain = &self.device.device;
-        let (mut seen, mut taught) = (Vec::new(), Vec::new());
-        for _ in 0..batch {
-            let padded = self.data.sample_unlabelled(edge, random)?;
-            let mut shown = without_margin(&padded, edge);
+        let mut taught = Vec::new();
+        for padded in &crops.padded {
             let teacher = match self.config.multi_view {
-                true => mean_of_views(&self.average, plain, &padded, [edge; 3], true),
-                false => mean_of_views(&self.average, plain, &shown, [edge; 3], false),
+                true => mean_of_views(self.learner.average(), plain, padded, [edge; 3], true),
+                false => mean_of_views(self.learner.average(), plain, &without_margin(padded, edge), [edge; 3], false),
             };
             taught.extend(teacher.into_iter().map(|value| value.clamp(0.0, 1.0)));
-            change_intensity(&mut shown, random);
-            drop_blocks(&mut shown, edge, self.config.drop_block, random);
-            seen.extend(shown);
         }
         let device = plain.clone().autodiff();
         let cells = edge.div_ceil(OUTPUT_STRIDE);
-        let input = Tensor::<5>::from_data(TensorData::new(seen, [batch, 1, edge, edge, edge]), &device);
+        let input = Tensor::<5>::from_data(TensorData::new(crops.shown, [batch, 1, edge, edge, edge]), &device);
         let target = Tensor::from_data(TensorData::new(taught, [batch, classes, cells, cells, cells]), &device);
         let everywhere = Tensor::ones_like(&target);
-        Ok(weighted_squared_error(self.network.forward(input), target, everywhere, self.config.alpha))
+        weighted_squared_error(self.learner.network().forward(input), target, everywhere, self.config.alpha)
     }
 
-    /// A batch: voxels `[n, 1, z, y, x]`, targets and weights `[n, classes, z/2, y/2, x/2]`.
-    fn batch(&self, random: &mut ChaCha8Rng) -> Result<(Tensor<5>, Tensor<5>, Tensor<5>), VolumeError> {
+    /// A batch on the device: voxels `[n, 1, z, y, x]`, targets and weights `[n, classes, z/2, y/2, x/2]`.
+    fn tensors(&self, batch: &mut Batch) -> [Tensor<5>; 3] {
         let device = self.device.device.clone().autodiff();
-        let (batch, edge, classes) = (self.config.batch, self.config.crop, self.data.classes().len());
-        let mut voxels = Vec::with_capacity(batch * edge.pow(3));
-        let (mut heatmap, mut weight) = (Vec::new(), Vec::new());
-        let mut cells = [0; 3];
-        for _ in 0..batch {
-            let sample = self.data.sample(edge, random)?;
-            voxels.extend(sample.voxels);
-            heatmap.extend(sample.target.heatmap);
-            weight.extend(sample.target.weight);
-            cells = sample.target.cells;
-        }
-        let output = [batch, classes, cells[0], cells[1], cells[2]];
-        Ok((
-            Tensor::from_data(TensorData::new(voxels, [batch, 1, edge, edge, edge]), &device),
-            Tensor::from_data(TensorData::new(heatmap, output), &device),
-            Tensor::from_data(TensorData::new(weight, output), &device),
-        ))
+        let (count, edge, [z, y, x]) = (self.config.batch, self.config.crop, batch.cells);
+        let output = [count, self.data.classes().len(), z, y, x];
+        let tensor = |values: &mut Vec<f32>, shape| Tensor::from_data(TensorData::new(std::mem::take(values), shape), &device);
+        [
+            tensor(&mut batch.voxels, [count, 1, edge, edge, edge]),
+            tensor(&mut batch.heatmap, output),
+            tensor(&mut batch.weight, output),
+        ]
     }
 
     /// Steps planned: burn-in, and co-training where there is something unlabelled.
@@ -229,12 +202,12 @@ impl Trainer {
 
     /// Number of trainable parameters.
     pub fn parameters(&self) -> usize {
-        self.network.num_params()
+        self.learner.network().num_params()
     }
 
     /// The averaged network, which picks.
     pub fn picker(&self) -> Picker<'_> {
-        Picker { metadata: &self.metadata, network: &self.average, device: &self.device.device }
+        Picker { metadata: &self.metadata, network: self.learner.average(), device: &self.device.device }
     }
 
     /// Chooses the thresholds on the labelled data. Returns whether it was carried through (`progress` may end it).
@@ -254,15 +227,8 @@ impl Trainer {
 
     /// The model as it stands: the averaged weights.
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { metadata: self.metadata.clone(), network: self.average.clone() }
+        Checkpoint { metadata: self.metadata.clone(), network: self.learner.average().clone() }
     }
-}
-
-/// The cube of `edge` voxels behind the first layer of each axis of a cube of `edge + 1`.
-fn without_margin(padded: &[f32], edge: usize) -> Vec<f32> {
-    let outer = edge + 1;
-    let rows = (1..outer).flat_map(|z| (1..outer).map(move |y| (z * outer + y) * outer + 1));
-    rows.flat_map(|start| padded[start..start + edge].iter().copied()).collect()
 }
 
 fn check(config: &TrainConfig, multiple: usize) -> Result<(), TrainError> {
@@ -284,42 +250,4 @@ fn check(config: &TrainConfig, multiple: usize) -> Result<(), TrainError> {
         () => return Ok(()),
     };
     Err(TrainError::Setting(fault))
-}
-
-/// Scales all gradients so that their common norm is at most `largest` (Pascanu et al., arXiv 1211.5063).
-fn clip_norm(gradients: GradientsParams, network: &Network, largest: f64) -> GradientsParams {
-    struct Sum<'a> {
-        gradients: &'a GradientsParams,
-        squares: Option<Tensor<1>>,
-    }
-    impl ModuleVisitor for Sum<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = self.gradients.get::<D>(param.id) {
-                let square = (gradient.clone() * gradient).sum();
-                self.squares = Some(match self.squares.take() {
-                    Some(squares) => squares + square,
-                    None => square,
-                });
-            }
-        }
-    }
-    struct Scale {
-        from: GradientsParams,
-        to: GradientsParams,
-        factor: Tensor<1>,
-    }
-    impl ModuleVisitor for Scale {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = self.from.remove::<D>(param.id) {
-                self.to.register(param.id, gradient * self.factor.clone().reshape([1; D]));
-            }
-        }
-    }
-    let mut sum = Sum { gradients: &gradients, squares: None };
-    network.visit(&mut sum);
-    let Some(squares) = sum.squares else { return gradients };
-    let factor = (squares.sqrt().add_scalar(1e-6).recip() * largest).clamp_max(1.0);
-    let mut scale = Scale { from: gradients, to: GradientsParams::new(), factor };
-    network.visit(&mut scale);
-    scale.to
 }

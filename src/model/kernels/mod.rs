@@ -23,8 +23,9 @@ mod tests;
 mod upsample;
 mod winograd;
 
+pub use buffer::{Output, release_memory};
 pub use norm::{GroupNormShape, group_norm_backward, group_norm_forward};
-pub use simd::Isa;
+pub use simd::{Isa, multiply_add_rate};
 pub use upsample::{UpsampleShape, upsample_concat_backward, upsample_concat_forward};
 
 use rayon::prelude::*;

@@ -11,9 +11,36 @@ use rayon::prelude::*;
 
 const TAPS: usize = 27;
 
-/// The input with its zeros around, still one channel after the other (a "sample" of the copy is one channel).
+/// The input with its zeros around, still one channel after the other (a "sample" of the copy is one channel). For stride 2 each
+/// row holds its even values first and then its odd ones, so that a tap's values of neighbouring positions are neighbours too.
 pub(super) fn pad(isa: Isa, shape: &Conv3dShape, x: &[f32]) -> ChannelsLast {
-    pad_channels_last(isa, x, shape.batch * shape.channels_in, 1, shape.input, 1, padded_size(shape), 1)
+    let mut padded = pad_channels_last(isa, x, shape.batch * shape.channels_in, 1, shape.input, 1, padded_size(shape), 1);
+    if shape.stride == 2 {
+        let (row, slice) = (padded.row, padded.slice);
+        let slices = shape.batch * shape.channels_in * padded.sample / slice;
+        let data = padded.data.shared();
+        (0..slices).into_par_iter().for_each(|index| {
+            let mut odd = Scratch::take(row / 2);
+            let odd = odd.shared().at(0);
+            for y in 0..slice / row {
+                let line = data.at(index * slice + y * row);
+                // SAFETY: each job has its own slice of the copy, in whole rows; `odd` holds half a row. Even values move to the
+                // front, never past a value that is still to be read.
+                unsafe {
+                    for i in 0..row / 2 {
+                        let pair = line.wrapping_add(2 * i);
+                        *odd.wrapping_add(i) = *pair.wrapping_add(1);
+                        *line.wrapping_add(i) = *pair;
+                    }
+                    if row % 2 == 1 {
+                        *line.wrapping_add(row / 2) = *line.wrapping_add(row - 1);
+                    }
+                    line.wrapping_add(row.div_ceil(2)).copy_from_nonoverlapping(odd, row / 2);
+                }
+            }
+        });
+    }
+    padded
 }
 
 /// Gathers `[channels * 27][positions]` with `line` floats per tap.
@@ -38,22 +65,15 @@ impl Kernel for Gather {
         let positions = self.rows * self.width;
         for channel in 0..self.channels {
             for tap in 0..TAPS {
-                let offset = channel * self.sample + tap / 9 * self.slice + tap / 3 % 3 * self.row + tap % 3;
+                // See `pad` for the order of a row.
+                let along_x = if self.stride == 2 { tap % 3 / 2 + tap % 3 % 2 * self.row.div_ceil(2) } else { tap % 3 };
+                let offset = channel * self.sample + tap / 9 * self.slice + tap / 3 % 3 * self.row + along_x;
                 let line = self.patches.wrapping_add((channel * TAPS + tap) * self.line);
                 // SAFETY: the creator sized both ends.
                 unsafe {
                     for y in 0..self.rows {
                         let from = self.input.wrapping_add(offset + y * self.stride * self.row);
-                        let to = std::slice::from_raw_parts_mut(line.wrapping_add(y * self.width), self.width);
-                        let read = std::slice::from_raw_parts(from, (self.width - 1) * self.stride + 1);
-                        if self.stride == 1 {
-                            to.copy_from_slice(read);
-                        } else {
-                            for (value, pair) in to.iter_mut().zip(read.chunks_exact(2)) {
-                                *value = pair[0];
-                            }
-                            to[self.width - 1] = read[2 * (self.width - 1)];
-                        }
+                        line.wrapping_add(y * self.width).copy_from_nonoverlapping(from, self.width);
                     }
                     line.wrapping_add(positions).write_bytes(0, self.line - positions);
                 }

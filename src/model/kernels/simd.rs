@@ -291,3 +291,51 @@ pub(super) use arm::Neon;
 
 #[cfg(target_arch = "aarch64")]
 mod arm;
+
+/// Twelve chains of dependent multiply-adds, which fill the pipes of the processors known.
+struct MultiplyAdds {
+    rounds: usize,
+}
+
+impl Kernel for MultiplyAdds {
+    type Output = f32;
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) -> f32 {
+        // SAFETY: only registers and the local array are touched.
+        unsafe {
+            // Chains that start alike would be computed once.
+            let starts: [f32; 12] = std::hint::black_box(std::array::from_fn(|i| i as f32));
+            let (factor, term) = (S::splat(std::hint::black_box(0.999_9)), S::splat(std::hint::black_box(1e-4)));
+            let mut sums: [S::V; 12] = [S::splat(0.0); 12];
+            for (sum, start) in sums.iter_mut().zip(starts) {
+                *sum = S::splat(start);
+            }
+            for _ in 0..self.rounds {
+                for sum in &mut sums {
+                    *sum = S::fma(*sum, factor, term);
+                }
+            }
+            let total = sums.into_iter().fold(S::splat(0.0), |a, b| S::add(a, b));
+            let mut lanes = [0.0; 16];
+            S::store(lanes.as_mut_ptr(), total);
+            lanes.iter().sum()
+        }
+    }
+}
+
+/// Operations a second (a multiply-add is two) of `threads` threads that do nothing else: the most that a processor could do for
+/// a convolution by direct summation.
+pub fn multiply_add_rate(threads: usize) -> f64 {
+    const ROUNDS: usize = 20_000_000;
+    let isa = Isa::best();
+    let start = std::time::Instant::now();
+    let started = std::thread::scope(|scope| {
+        let thread = || {
+            // SAFETY: `best` is available, and the kernel has no pointers.
+            std::hint::black_box(unsafe { isa.run(MultiplyAdds { rounds: ROUNDS }) });
+        };
+        let named = || std::thread::Builder::new().name("multiply-adds".to_owned());
+        (0..threads).filter(|_| named().spawn_scoped(scope, thread).is_ok()).count()
+    });
+    (started * ROUNDS * 12 * isa.width() * 2) as f64 / start.elapsed().as_secs_f64()
+}
