@@ -14,33 +14,40 @@ const TAPS: usize = 27;
 /// The input with its zeros around, still one channel after the other (a "sample" of the copy is one channel). For stride 2 each
 /// row holds its even values first and then its odd ones, so that a tap's values of neighbouring positions are neighbours too.
 pub(super) fn pad(isa: Isa, shape: &Conv3dShape, x: &[f32]) -> ChannelsLast {
-    let mut padded = pad_channels_last(isa, x, shape.batch * shape.channels_in, 1, shape.input, 1, padded_size(shape), 1);
-    if shape.stride == 2 {
-        let (row, slice) = (padded.row, padded.slice);
-        let slices = shape.batch * shape.channels_in * padded.sample / slice;
-        let data = padded.data.shared();
-        (0..slices).into_par_iter().for_each(|index| {
-            let mut odd = Scratch::take(row / 2);
-            let odd = odd.shared().at(0);
-            for y in 0..slice / row {
-                let line = data.at(index * slice + y * row);
-                // SAFETY: each job has its own slice of the copy, in whole rows; `odd` holds half a row. Even values move to the
-                // front, never past a value that is still to be read.
-                unsafe {
-                    for i in 0..row / 2 {
-                        let pair = line.wrapping_add(2 * i);
-                        *odd.wrapping_add(i) = *pair.wrapping_add(1);
-                        *line.wrapping_add(i) = *pair;
-                    }
-                    if row % 2 == 1 {
-                        *line.wrapping_add(row / 2) = *line.wrapping_add(row - 1);
-                    }
-                    line.wrapping_add(row.div_ceil(2)).copy_from_nonoverlapping(odd, row / 2);
-                }
-            }
-        });
+    let volumes = shape.batch * shape.channels_in;
+    if shape.stride == 1 {
+        return pad_channels_last(isa, x, volumes, 1, shape.input, 1, padded_size(shape), 1);
     }
-    padded
+    let [depth, height, width] = shape.input;
+    let [slices, rows, row] = padded_size(shape);
+    let (slice, sample) = (rows * row, slices * rows * row);
+    // A vector load of the last position may reach past it by less than one line.
+    let mut data = Scratch::take(volumes * sample + 16);
+    data.values_mut()[..volumes * sample].par_chunks_exact_mut(slice).enumerate().for_each(|(index, to)| {
+        let (volume, z) = (index / slices, index % slices);
+        if z == 0 || z > depth {
+            return to.fill(0.0);
+        }
+        for (y, to) in to.chunks_exact_mut(row).enumerate() {
+            if y == 0 || y > height {
+                to.fill(0.0);
+                continue;
+            }
+            // The row is a zero, the values, and zeros: its even values are the first zero and every second value from 1 on.
+            let from = &x[((volume * depth + z - 1) * height + y - 1) * width..][..width];
+            let (even, odd) = to.split_at_mut(row.div_ceil(2));
+            even[0] = 0.0;
+            for ((even, odd), pair) in even[1..].iter_mut().zip(odd.iter_mut()).zip(from.chunks_exact(2)) {
+                (*odd, *even) = (pair[0], pair[1]);
+            }
+            even[1 + width / 2..].fill(0.0);
+            odd[width / 2..].fill(0.0);
+            if width % 2 == 1 {
+                odd[width / 2] = from[width - 1];
+            }
+        }
+    });
+    ChannelsLast { data, channels: 1, row, slice, sample }
 }
 
 /// Gathers `[channels * 27][positions]` with `line` floats per tap.
@@ -73,7 +80,16 @@ impl Kernel for Gather {
                 unsafe {
                     for y in 0..self.rows {
                         let from = self.input.wrapping_add(offset + y * self.stride * self.row);
-                        line.wrapping_add(y * self.width).copy_from_nonoverlapping(from, self.width);
+                        let to = line.wrapping_add(y * self.width);
+                        // Rows are too short for a call of the system's copy.
+                        let mut done = 0;
+                        while done + S::WIDTH <= self.width {
+                            S::store(to.wrapping_add(done), S::load(from.wrapping_add(done)));
+                            done += S::WIDTH;
+                        }
+                        for i in done..self.width {
+                            *to.wrapping_add(i) = *from.wrapping_add(i);
+                        }
                     }
                     line.wrapping_add(positions).write_bytes(0, self.line - positions);
                 }
