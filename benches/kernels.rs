@@ -72,7 +72,7 @@ fn group_norm_relu(bencher: Bencher<'_, '_>, size: [usize; 2]) {
     let (scale, shift) = (vec![1.0; shape.channels], vec![0.1; shape.channels]);
     let (mut out, mut mean, mut rstd) = (vec![0.0; x.len()], vec![0.0; 16], vec![0.0; 16]);
     bencher.counter(divan::counter::BytesCount::of_slice(&x)).bench_local(|| {
-        group_norm_forward(&shape, black_box(&x), &scale, &shift, 1e-5, None, true, &mut out, &mut mean, &mut rstd)
+        group_norm_forward(&shape, black_box(&x), &scale, &shift, 1e-5, None, true, &mut out, &mut mean, &mut rstd);
     });
 }
 

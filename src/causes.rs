@@ -1,4 +1,4 @@
-//! An error with its causes as one text.
+//! An error with its causes as one text, of a length that fits on a screen.
 
 use std::error::Error;
 
@@ -15,6 +15,21 @@ pub(crate) fn with_causes(error: &dyn Error, joint: &str) -> String {
         cause = inner.source();
     }
     text
+}
+
+/// Most characters of a message: it may quote a file, which may be one line of a gigabyte.
+const MOST_CHARACTERS: usize = 600;
+
+/// `message`, or its beginning and end.
+pub(crate) fn brief(message: &str) -> String {
+    let start = |character: usize| message.char_indices().nth(character).map(|(place, _)| place);
+    // No more bytes than that, so no more characters either.
+    if message.len() <= MOST_CHARACTERS || start(MOST_CHARACTERS).is_none() {
+        return message.to_owned();
+    }
+    let (head, tail) = (MOST_CHARACTERS * 2 / 3, MOST_CHARACTERS / 3);
+    let end = message.char_indices().rev().nth(tail - 1).map_or(message.len(), |(place, _)| place);
+    format!("{} … {}", &message[..start(head).unwrap_or(message.len())], &message[end..])
 }
 
 #[cfg(test)]

@@ -1,10 +1,25 @@
-//! Files that appear whole or not at all: written beside their place under another name, then renamed.
+//! Where files are, and files that appear whole or not at all: written beside their place under another name, then renamed.
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
+
+/// `path` from the root of the file system, or as it is: where the working folder is gone, and for an address on the web.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    if is_url(path) {
+        return path.to_owned();
+    }
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Whether a path is an address on the web, `http://…` or `https://…`.
+pub fn is_url(path: &Path) -> bool {
+    let scheme =
+        |start: &str| path.to_str().and_then(|text| text.get(..start.len())).is_some_and(|s| s.eq_ignore_ascii_case(start));
+    scheme("http://") || scheme("https://")
+}
 
 /// The folder of `path`; the working folder for a bare name.
 pub(crate) fn folder_of(path: &Path) -> &Path {

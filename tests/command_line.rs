@@ -298,7 +298,7 @@ fn what_an_export_lacks_is_asked_by_the_name_of_its_flag() {
 
 /// A project with one tomogram, one class and two labels.
 fn project(folder: &Path, tomogram: &Path) -> Project {
-    let mut project = Project::create(folder).unwrap();
+    let mut project = Project::create(folder).expect("the project is new and its folder can be written");
     let id = project.new_tomogram_id();
     let tomogram = ProjectTomogram {
         id,
@@ -309,19 +309,19 @@ fn project(folder: &Path, tomogram: &Path) -> Project {
         spacing_angstrom: None,
         size_bytes: None,
     };
-    project.add_tomogram(tomogram).unwrap();
+    project.add_tomogram(tomogram).expect("the project is new and its folder can be written");
     let class = Class { id: project.new_class_id(), name: "ribosome".to_owned(), radius_angstrom: 150.0, colour: [9; 3] };
     let kind = PointKind::Particle(class.id);
-    project.perform(Edit::AddClass { index: 0, class }).unwrap();
+    project.perform(Edit::AddClass { index: 0, class }).expect("the project is new and its folder can be written");
     let points = [([10.0, 20.0, 30.5], kind), ([11.0, 21.0, 31.0], kind), ([5.0, 5.0, 5.0], PointKind::Negative)];
     let edit = project.import_edit(id, points);
-    project.perform(edit).unwrap();
+    project.perform(edit).expect("the project is new and its folder can be written");
     project
 }
 
 #[test]
 fn a_project_is_exported_while_a_window_has_it_open_and_takes_positions_in_afterwards() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("the project is new and its folder can be written");
     let [a, _] = simulated(folder.path());
     let place = folder.path().join("project");
     let open = project(&place, &a);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::causes::brief;
 use crate::labels::EditError;
 
 /// Why positions or classes could not be read or written.
@@ -30,7 +31,7 @@ pub enum CoordinateError {
     #[error("the file exists already: allow overwriting, or choose another folder: {}", .0.display())]
     Exists(PathBuf),
     /// A line of a table is not understood.
-    #[error("line {line}: {message}: {}", path.display())]
+    #[error("line {line}: {}: {}", brief(message), path.display())]
     Line {
         /// The file.
         path: PathBuf,
@@ -40,7 +41,7 @@ pub enum CoordinateError {
         message: String,
     },
     /// A file as a whole is not understood.
-    #[error("{message}: {}", path.display())]
+    #[error("{}: {}", brief(message), path.display())]
     Content {
         /// The file.
         path: PathBuf,
@@ -48,7 +49,7 @@ pub enum CoordinateError {
         message: String,
     },
     /// An entry of a file of classes breaks a rule.
-    #[error("class {entry}: {source}: {}", path.display())]
+    #[error("class {entry}: {}: {}", brief(&source.to_string()), path.display())]
     Class {
         /// The file.
         path: PathBuf,
@@ -112,5 +113,21 @@ impl CoordinateError {
 
     pub(super) fn write(path: &Path, source: io::Error) -> Self {
         Self::Write { path: path.to_owned(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_quotes_a_long_file_is_cut_in_the_middle() {
+        let message = |quoted: String| {
+            CoordinateError::Line { path: "a.csv".into(), line: 3, message: format!("{quoted:?} is not a number") }.to_string()
+        };
+        assert_eq!(message("é".repeat(500)), format!("line 3: {:?} is not a number: a.csv", "é".repeat(500)));
+        let long = message("é".repeat(100_000));
+        assert!(long.starts_with("line 3: \"ééé") && long.ends_with("éé\" is not a number: a.csv"), "{long}");
+        assert!((600..640).contains(&long.chars().count()), "{long}");
     }
 }

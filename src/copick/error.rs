@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::causes::brief;
 use crate::coordinates::CoordinateError;
 
 /// Why a copick project could not be opened or written to.
 #[derive(Debug, Error)]
 pub enum CopickError {
     /// A file or folder cannot be read.
-    #[error("cannot read: {source}: {}", path.display())]
+    #[error("cannot read: {source}: {}", brief(&path.display().to_string()))]
     Read {
         /// The file or folder.
         path: PathBuf,
@@ -19,7 +20,7 @@ pub enum CopickError {
         source: io::Error,
     },
     /// The configuration is not understood.
-    #[error("{message}: {}", path.display())]
+    #[error("{}: {}", brief(message), path.display())]
     Config {
         /// What is wrong and what to do.
         message: String,
@@ -28,7 +29,8 @@ pub enum CopickError {
     },
     /// Data that are not in the file system.
     #[error(
-        "{field} is {root:?}, which is not a folder of this computer: download or mount the data and give a path or local:// there (s3, ssh, http and the CryoET Data Portal are not read through copick): {}",
+        "{field} is {}, which is not a folder of this computer: download or mount the data and give a path or local:// there (s3, ssh, http and the CryoET Data Portal are not read through copick): {}",
+        brief(&format!("{root:?}")),
         path.display()
     )]
     Remote {

@@ -9,6 +9,7 @@ use super::name::Notes;
 use super::project::read_picks;
 use super::{CopickError, CopickProject, Run, Source, Tomogram, VoxelSpacing};
 use crate::coordinates::Frame;
+use crate::files::absolute;
 use crate::geometry::{VoxelBox, distance};
 use crate::labels::{Annotations, Class, ClassId, Edit, PointKind, TomogramId, default_colour};
 use crate::project::{Project, ProjectError, ProjectTomogram};
@@ -314,7 +315,7 @@ impl Plan {
             kept(project.add_tomogram(ProjectTomogram {
                 id,
                 name: planned.run.clone(),
-                path: std::path::absolute(&planned.path).unwrap_or_else(|_| planned.path.clone()),
+                path: absolute(&planned.path),
                 relative_path: None,
                 shape: planned.shape,
                 spacing_angstrom: planned.spacing_override_angstrom,

@@ -22,12 +22,17 @@ pub struct WindowLimits {
     pub overlap: usize,
 }
 
+/// Whether windows are too large, the voxels to compute, and the number of windows: the less the better, in this order.
+type Cost = (bool, usize, usize);
+/// The edge of windows along an axis, and how many there are.
+type Axis = (usize, usize);
+
 /// Cuts `region` into windows within `limits`, of the sizes that compute the fewest voxels in all. Window edges are multiples of
 /// `multiple` (and one such multiple at least, whatever the limits), starts are multiples of two (the output stride).
 pub fn tile(region: VoxelBox, limits: WindowLimits, multiple: usize) -> Tiling {
     let length: [usize; 3] = std::array::from_fn(|axis| region.end[axis].saturating_sub(even(region.start[axis])).max(1));
     let choices = length.map(|length| edges(length, limits, multiple));
-    let mut best: Option<((bool, usize, usize), [(usize, usize); 3])> = None;
+    let mut best: Option<(Cost, [Axis; 3])> = None;
     for z in &choices[0] {
         for y in &choices[1] {
             for x in &choices[2] {
@@ -63,10 +68,10 @@ fn even(voxel: usize) -> usize {
 }
 
 /// Edges with which windows cover `length` voxels, each with its number of windows, fewest first.
-fn edges(length: usize, limits: WindowLimits, multiple: usize) -> Vec<(usize, usize)> {
+fn edges(length: usize, limits: WindowLimits, multiple: usize) -> Vec<Axis> {
     let largest = (limits.edge / multiple).max(1) * multiple;
     let overlap = limits.overlap.min(largest - multiple.min(largest - 1));
-    let mut edges: Vec<(usize, usize)> = Vec::new();
+    let mut edges: Vec<Axis> = Vec::new();
     let fewest = if length <= largest { 1 } else { (length - overlap).div_ceil(largest - overlap) };
     for count in fewest.. {
         let edge = (length + (count - 1) * overlap).div_ceil(count).next_multiple_of(multiple);

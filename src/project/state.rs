@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::ProjectError;
+use crate::files::is_url;
 use crate::labels::{Annotations, Edit, MAX_COORDINATE, TomogramId, rounded};
 
 /// A tomogram of a project: a reference to a file, never its voxels.
@@ -15,7 +16,7 @@ pub struct ProjectTomogram {
     pub id: TomogramId,
     /// Its name on the screen and in exports.
     pub name: String,
-    /// The file, or the folder of an OME-Zarr; absolute.
+    /// The file, or the folder of an OME-Zarr, absolute; or the address of one on the web.
     pub path: PathBuf,
     /// The same, seen from the project's folder, for projects that are moved together with their data; kept up to date by the
     /// project.
@@ -33,6 +34,10 @@ impl ProjectTomogram {
     /// Where the file is now, seen from the project in `project_dir`: where it was, or else at the same place relative to the
     /// project; of two candidates the one of the right size. `None` when it is in neither place and must be found by the user.
     pub fn locate(&self, project_dir: &Path) -> Option<PathBuf> {
+        if is_url(&self.path) {
+            // Whether it answers shows when it is opened.
+            return Some(self.path.clone());
+        }
         let relative = self.relative_path.as_ref().map(|relative| project_dir.join(relative));
         let there: Vec<PathBuf> =
             [Some(self.path.clone()), relative].into_iter().flatten().filter(|path| path.exists()).collect();

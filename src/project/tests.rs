@@ -412,6 +412,13 @@ fn tomograms_are_found_again_and_leave_with_their_labels() {
     assert_eq!(kept.relative_path.as_deref(), Some(Path::new("../../data/TS_000.mrc")));
     assert_eq!(kept.spacing_angstrom, Some(10.012_346));
     assert_eq!(kept.locate(live.dir()), Some(file.clone()));
+    // An address on the web stays what it is.
+    let address = Path::new("https://host/run/TS_001.zarr");
+    let remote = ProjectTomogram { size_bytes: None, ..tomogram(1, address) };
+    live.add_tomogram(remote).unwrap();
+    let remote = &live.tomograms()[1];
+    assert_eq!((remote.path.as_path(), &remote.relative_path), (address, &None));
+    assert_eq!(remote.locate(live.dir()), Some(address.to_owned()));
     // Everything moves together; then another file of the old name appears.
     let moved = tempfile::tempdir().unwrap();
     fs::create_dir_all(moved.path().join("data")).unwrap();

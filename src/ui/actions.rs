@@ -9,6 +9,7 @@ use super::import::holds_positions;
 use super::state::{Action, UiState, VolumeState};
 use super::training::{Phase, problems};
 use crate::copick;
+use crate::files::absolute;
 use crate::labels::{Class, Edit, TomogramId};
 use crate::train::Command;
 
@@ -115,7 +116,7 @@ impl App {
         let labelled = &tomograms[..tomograms.len().saturating_sub(1)];
         let due = labelled.iter().filter_map(|path| {
             let table = path.with_extension("csv");
-            let path = std::path::absolute(path).ok()?;
+            let path = absolute(path);
             (table.exists() && self.state.document.tomogram_at(&path).is_none()).then_some((path, table))
         });
         self.state.imports_due = due.collect();
@@ -156,7 +157,7 @@ impl App {
         }
         let mut first = None;
         for path in files {
-            let path = std::path::absolute(&path).unwrap_or(path);
+            let path = absolute(&path);
             match self.state.document.tomogram_at(&path) {
                 Some(id) => {
                     if matches!(self.state.volumes.get(&id), Some(VolumeState::Failed(_)) | None) {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::copick::Plan;
+use crate::files::absolute;
 use crate::labels::{Annotations, ClassId, Edit, ItemId, PointKind, TomogramId};
 use crate::project::{Project, ProjectError, ProjectTomogram};
 use crate::volume::tomogram_name;
@@ -185,7 +186,7 @@ impl Document {
 
     /// The tomogram of this file.
     pub fn tomogram_at(&self, path: &Path) -> Option<TomogramId> {
-        let path = std::path::absolute(path).ok()?;
+        let path = absolute(path);
         self.tomograms().iter().find(|tomogram| tomogram.path == path).map(|tomogram| tomogram.id)
     }
 
@@ -199,7 +200,7 @@ impl Document {
     /// # Errors
     /// When it cannot be added.
     pub fn add_tomogram(&mut self, path: &Path, shape: [usize; 3]) -> Result<TomogramId, ProjectError> {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let path = absolute(path);
         let id = self.project_mut().new_tomogram_id();
         let taken: Vec<&str> = self.tomograms().iter().map(|tomogram| tomogram.name.as_str()).collect();
         let name = unique_name(&path, &taken);
@@ -215,7 +216,7 @@ impl Document {
     /// # Errors
     /// When the project does not have it.
     pub fn relink(&mut self, id: TomogramId, path: &Path) -> Result<(), ProjectError> {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let path = absolute(path);
         self.change_tomogram(id, |tomogram| tomogram.path = path)
     }
 

@@ -46,6 +46,7 @@ use serde::Serialize;
 
 use crate::geometry::VoxelBox;
 
+pub use crate::files::is_url;
 pub use describe::{Description, VoxelValue, describe};
 pub use error::VolumeError;
 pub use memory::MemoryVolume;
@@ -56,7 +57,6 @@ pub use resample::ResampledVolume;
 pub use sample::{ContrastLimits, HISTOGRAM_BINS, Histogram, Normalisation, VoxelSample};
 pub use statistics::{Statistics, slabs};
 pub use write::{MrcMode, MrcWriter, write_mrc};
-pub use zarr::is_url;
 
 /// What a file says about its volume.
 #[derive(Clone, Debug, Serialize)]

@@ -154,16 +154,18 @@ impl MrcVolume {
             let pieces = run.div_ceil(piece);
             let start = self.row_start(sections.start + index / pieces, rows.start) + index % pieces * piece * self.row_bytes;
             if as_stored {
-                self.file.read_at(start, bytemuck::cast_slice_mut(values)).map_err(failed)?;
-            } else {
-                let mut bytes = vec![0; values.len() / columns * self.row_bytes];
-                self.file.read_at(start, &mut bytes).map_err(failed)?;
+                self.file.read_to(start, bytemuck::cast_slice_mut(values)).map_err(failed)?;
+                // Looked at while the cache still holds them, and so below.
+                return Ok(any_not_finite(values));
+            }
+            let length = values.len() / columns * self.row_bytes;
+            let decode_rows = |bytes: &[u8]| {
                 for (values, bytes) in values.chunks_exact_mut(columns).zip(bytes.chunks_exact(self.row_bytes)) {
                     decode(self.header.voxel, self.header.order, bytes, 0..columns, values);
                 }
-            }
-            // Looked at while the cache still holds them.
-            Ok(self.header.voxel.is_float() && any_not_finite(values))
+                self.header.voxel.is_float() && any_not_finite(values)
+            };
+            self.file.read(start, length, decode_rows).map_err(failed)
         };
         let pieces = out.chunks_mut(run * columns).flat_map(|run| run.chunks_mut(piece * columns)).enumerate();
         if sections.len() * rows.len() * columns < PARALLEL_VOXELS {

@@ -12,6 +12,7 @@ use super::mrc::MrcVolume;
 use super::mrc_header::{HEADER_BYTES, Header};
 use super::tiff::TiffVolume;
 use super::{Fact, VolumeError, VolumeSource, zarr};
+use crate::files::is_url;
 
 /// Bytes of a compressed volume held in memory at a time.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -38,7 +39,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 pub fn open(path: &Path) -> Result<Arc<dyn VolumeSource>, VolumeError> {
     let opening = |source| VolumeError::Open { path: path.to_path_buf(), source };
     let reading = |source| VolumeError::Read { path: path.to_path_buf(), source };
-    if zarr::is_url(path) {
+    if is_url(path) {
         return zarr::open_url(&path.to_string_lossy());
     }
     let metadata = std::fs::metadata(path).map_err(opening)?;

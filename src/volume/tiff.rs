@@ -172,15 +172,15 @@ impl TiffVolume {
             if shrunk { VolumeError::Shrunk { path } } else { VolumeError::Read { path, source } }
         };
         let rows = (PIECE_VOXELS / columns).clamp(1, out.len() / columns);
-        let mut buffer = vec![0; rows * row_bytes];
-        for (index, values) in out.chunks_mut(rows * columns).enumerate() {
-            let bytes = &mut buffer[..values.len() / columns * row_bytes];
-            self.file.read_at(start + index * rows * row_bytes, bytes).map_err(failed)?;
-            for (values, bytes) in values.chunks_exact_mut(columns).zip(bytes.chunks_exact(row_bytes)) {
-                decode(self.voxel, self.order, bytes, 0..columns, values);
-            }
-        }
-        Ok(())
+        out.chunks_mut(rows * columns).enumerate().try_for_each(|(index, values)| {
+            let length = values.len() / columns * row_bytes;
+            let decode_rows = |bytes: &[u8]| {
+                for (values, bytes) in values.chunks_exact_mut(columns).zip(bytes.chunks_exact(row_bytes)) {
+                    decode(self.voxel, self.order, bytes, 0..columns, values);
+                }
+            };
+            self.file.read(start + index * rows * row_bytes, length, decode_rows).map_err(failed)
+        })
     }
 
     /// The voxels of a compressed chunk, in this machine's byte order, from the cache or decompressed.

@@ -9,7 +9,7 @@
 //!
 //! | environment | meaning |
 //! |---|---|
-//! | `SEMIETPICKER_FUZZ_SECONDS` | duration of each [`Fuzzer::run`], 3 by default |
+//! | `SEMIETPICKER_FUZZ_SECONDS` | duration of each [`Fuzzer::run`], 3 by default or [`Fuzzer::seconds`] |
 //! | `SEMIETPICKER_FUZZ_SEED` | another sequence of inputs, 0 by default |
 //!
 //! ```ignore
@@ -113,6 +113,7 @@ pub struct Fuzzer {
     fields: Vec<(usize, usize)>,
     allowance: fn(usize) -> usize,
     time_limit: Duration,
+    seconds: f64,
 }
 
 impl Fuzzer {
@@ -128,6 +129,7 @@ impl Fuzzer {
             fields: Vec::new(),
             allowance: |length| (1 << 20) + 64 * length,
             time_limit: Duration::from_secs(5),
+            seconds: 3.0,
         }
     }
 
@@ -182,12 +184,19 @@ impl Fuzzer {
         self
     }
 
+    /// How long a run lasts where the environment does not say it; 3 seconds by default.
+    #[must_use]
+    pub fn seconds(mut self, seconds: f64) -> Self {
+        self.seconds = seconds;
+        self
+    }
+
     /// Gives inputs to `read`, which returns whether it accepted them, until the time is over; fails when there are findings, and
     /// when the reader accepted everything or nothing, since then nothing was tested.
     pub fn run(self, mut read: impl FnMut(&[u8]) -> bool) {
         let _watchdog = Watchdog::start();
         let variable = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<f64>().ok());
-        let seconds = variable("SEMIETPICKER_FUZZ_SECONDS").unwrap_or(3.0);
+        let seconds = variable("SEMIETPICKER_FUZZ_SECONDS").unwrap_or(self.seconds);
         let mut hasher = DefaultHasher::new();
         self.name.hash(&mut hasher);
         let seed = hasher.finish() ^ variable("SEMIETPICKER_FUZZ_SEED").unwrap_or(0.0) as u64;

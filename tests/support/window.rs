@@ -248,7 +248,11 @@ impl Window {
         self.settle();
         // The open list is drawn on top of everything else, so it comes last.
         let entries = self.harness.query_all_by_role_and_label(egui::accesskit::Role::Button, entry);
-        entries.last().unwrap_or_else(|| panic!("no entry {entry:?} in {combo:?}")).click();
+        let entry_found = entries.last();
+        assert!(entry_found.is_some(), "no entry {entry:?} in {combo:?}");
+        if let Some(found) = entry_found {
+            found.click();
+        }
         self.settle();
     }
 

@@ -42,13 +42,6 @@ const PARENTS: usize = 3;
 /// Pieces that the mean of the finite voxels is taken from.
 const MEAN_PIECES: usize = 16;
 
-/// Whether `path` is a web address, `http://` or `https://`, and not a file.
-pub fn is_url(path: &Path) -> bool {
-    let scheme =
-        |start: &str| path.to_str().and_then(|text| text.get(..start.len())).is_some_and(|s| s.eq_ignore_ascii_case(start));
-    scheme("http://") || scheme("https://")
-}
-
 /// Files that make a folder one of a Zarr hierarchy.
 const METADATA_FILES: [&str; 4] = ["zarr.json", ".zarray", ".zattrs", ".zgroup"];
 
@@ -103,7 +96,7 @@ pub(super) fn open_url(url: &str) -> Result<Arc<dyn VolumeSource>, VolumeError> 
 }
 
 fn open_url_with(url: &str, patience: Patience) -> Result<Arc<dyn VolumeSource>, VolumeError> {
-    let store = Arc::new(Store::Web(HttpStore::new(url, patience)));
+    let store = Arc::new(Store::Web(Box::new(HttpStore::new(url, patience))));
     let Some(node) = Node::read(&store, "")? else {
         let refused = matches!(&*store, Store::Web(web) if web.forbids());
         let problem = if refused { "the server refuses access, or there is no Zarr" } else { "there is no Zarr at this address" };
@@ -119,7 +112,7 @@ fn open_url_with(url: &str, patience: Patience) -> Result<Arc<dyn VolumeSource>,
         let Store::Web(web) = &*folder else { break };
         let Some((parent, name)) = web.parent() else { break };
         key = if key.is_empty() { name } else { format!("{name}/{key}") };
-        let group = Arc::new(Store::Web(parent));
+        let group = Arc::new(Store::Web(Box::new(parent)));
         // What lies above the array is of use when it is there; it need not be anything.
         if let Ok(Some(Node::Group(attributes))) = Node::read(&group, "")
             && let Ok(Some(pyramid)) = Pyramid::of(&attributes, Some(&key), &group)

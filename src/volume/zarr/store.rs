@@ -19,7 +19,7 @@ const LONGEST_METADATA_BYTES: u64 = 16 << 20;
 /// A Zarr hierarchy's files, named by keys: relative paths with `/`.
 pub(super) enum Store {
     Folder(FolderStore),
-    Web(HttpStore),
+    Web(Box<HttpStore>),
 }
 
 impl Store {

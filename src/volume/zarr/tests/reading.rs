@@ -123,7 +123,8 @@ fn every_type_is_read_and_bool_is_refused() {
 
 #[test]
 fn units_scales_and_translations_give_the_spacing() {
-    let cases: [(Option<&str>, [f64; 3], Option<f64>, Option<&str>); 9] = [
+    type Case = (Option<&'static str>, [f64; 3], Option<f64>, Option<&'static str>);
+    let cases: [Case; 9] = [
         (Some("angstrom"), [10.123; 3], Some(10.123), None),
         (Some("nanometer"), [1.0123; 3], Some(10.123), None),
         (Some("micrometer"), [0.001_348; 3], Some(13.48), None),
