@@ -419,6 +419,7 @@ fn tomograms_are_found_again_and_leave_with_their_labels() {
     let remote = &live.tomograms()[1];
     assert_eq!((remote.path.as_path(), &remote.relative_path), (address, &None));
     assert_eq!(remote.locate(live.dir()), Some(address.to_owned()));
+    live.remove_tomogram(TomogramId(1)).unwrap();
     // Everything moves together; then another file of the old name appears.
     let moved = tempfile::tempdir().unwrap();
     fs::create_dir_all(moved.path().join("data")).unwrap();
