@@ -112,6 +112,50 @@ need_rust_checks() {
   return 1
 }
 
+# readers_folder: where the Python environments of tests/readers are, by Python's version and what the lists of packages say.
+readers_folder() {
+  local key
+  key=$({ python3 --version && cat "$SEMIETPICKER_ROOT"/tests/readers/requirements*.txt; } 2>/dev/null | sha256sum | cut -c 1-16)
+  printf '%s\n' "${XDG_CACHE_HOME:-$HOME/.cache}/semietpicker/readers/$key"
+}
+
+# Python with the libraries that read our exports independently: one environment for each list of packages in tests/readers,
+# in the folder that SEMIETPICKER_READERS names from then on.
+need_readers() {
+  [ -n "${SEMIETPICKER_READERS:-}" ] && return 0
+  if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+    need_apt python3 python3-venv || return 1
+  fi
+  local folder
+  folder=$(readers_folder)
+  mkdir -p "$folder" || return 1
+  # Another checkout may be at it.
+  if ! (if command -v flock >/dev/null; then flock 9; fi && install_readers "$folder") 9>"$folder/lock"; then
+    say "Python packages could not be installed. Is the machine connected to the network? Is python3 at least 3.11?"
+    return 1
+  fi
+  export SEMIETPICKER_READERS="$folder"
+}
+
+# install_readers FOLDER: makes the environments that are not complete, side by side.
+install_readers() {
+  local list place pid pids=() failed=0
+  for list in "$SEMIETPICKER_ROOT"/tests/readers/requirements*.txt; do
+    place="$1/$(basename "$list" .txt)"
+    [ -f "$place/complete" ] && continue
+    say "Installing what tests/readers/$(basename "$list") lists into $place"
+    rm -rf "$place"
+    (
+      python3 -m venv "$place" &&
+        timeout 600 "$place/bin/python" -m pip install -q --disable-pip-version-check --no-input --no-deps \
+          --only-binary :all: --no-compile --retries 2 --timeout 20 -r "$list" && touch "$place/complete"
+    ) >&2 &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
+  return "$failed"
+}
+
 # has_library SONAME: whether the loader finds it.
 has_library() {
   PATH="$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | grep "^[[:space:]]*$1 " >/dev/null

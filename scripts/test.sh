@@ -8,6 +8,9 @@ need_build_tools
 need_rust
 # The tests of the window draw without a display, with the software driver.
 need_software_vulkan
+if ! need_readers; then
+  say "The tests in which other programs' libraries read our files will be skipped, or fail if SEMIETPICKER_REQUIRE_READERS=1."
+fi
 announce_build
 mkdir -p "$CARGO_TARGET_DIR"
 
@@ -36,6 +39,9 @@ cargo test --locked --no-fail-fast --manifest-path "$SEMIETPICKER_ROOT/Cargo.tom
   ' "$log"
   if [ ! -d "${SEMIETPICKER_TEST_DATA:-$SEMIETPICKER_ROOT/../shared/data}" ]; then
     echo "The tests on real and reference data were skipped: no folder with them (SEMIETPICKER_TEST_DATA)."
+  fi
+  if [ -z "${SEMIETPICKER_READERS:-}" ]; then
+    echo "The tests in which other programs' libraries read our files were skipped (SEMIETPICKER_READERS)."
   fi
   [ "$status" -eq 0 ] || echo "The tests failed (exit code $status)."
 } | tee "$summary.new" | sed '1i\

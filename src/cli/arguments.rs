@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::coordinates::Format;
 use crate::copick::{Source, Wishes};
+use crate::model::Precision;
 use crate::train::{DeviceChoice, Preset};
 
 /// Particle picking in cryo-electron tomograms: click a few, train live, review, export.
@@ -313,6 +314,9 @@ pub struct Pick {
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto, value_name = "D")]
     pub device: DeviceChoice,
+    /// The precision in which a GPU computes; a CPU always takes f32.
+    #[arg(long, value_enum, default_value_t = Precision::Auto, value_name = "P")]
+    pub precision: Precision,
     /// Voxel spacing in angstrom of tomograms that do not say it.
     #[arg(long, value_name = "A", value_parser = parse_positive)]
     pub spacing: Option<f64>,

@@ -7,7 +7,7 @@ use super::arguments::{Pick, Threshold};
 use super::{inputs, runner, say, written};
 use crate::coordinates::{ExportPoint, ExportTomogram};
 use crate::model::{Checkpoint, select};
-use crate::pick::{Picked, Picker, PredictOptions};
+use crate::pick::{Heatmaps, Picked, Picker, PredictOptions};
 use crate::train::PickSet;
 use crate::volume::{MrcMode, write_mrc};
 
@@ -18,7 +18,12 @@ pub(super) fn run(options: &Pick) -> anyhow::Result<()> {
     let picker = Picker { metadata: &checkpoint.metadata, network: &checkpoint.network, device: &device.device };
     inputs::make_folder(&options.out)?;
     eprintln!("picking on {}", device.name);
-    let predict = PredictOptions { flips: options.tta, ..PredictOptions::default() };
+    let predict = PredictOptions {
+        flips: options.tta,
+        precision: options.precision,
+        heatmaps: options.heatmaps,
+        ..PredictOptions::default()
+    };
     let mut exports = Vec::with_capacity(options.tomograms.len());
     let mut files: Vec<PathBuf> = Vec::new();
     for (index, path) in options.tomograms.iter().enumerate() {
@@ -40,8 +45,8 @@ pub(super) fn run(options: &Pick) -> anyhow::Result<()> {
                 tomogram.name, tomogram.spacing_angstrom, model_spacing
             );
         }
-        if options.heatmaps {
-            files.extend(write_heatmaps(options, &picked, &tomogram.name, tomogram.spacing_angstrom)?);
+        if let Some(heatmaps) = &picked.heatmaps {
+            files.extend(write_heatmaps(options, &picked, heatmaps, &tomogram.name, tomogram.spacing_angstrom)?);
         }
         let points = chosen(&picked.picks, options.threshold);
         eprintln!("{}: {} picks in {:.1} s", tomogram.name, points.len(), start.elapsed().as_secs_f64());
@@ -78,15 +83,21 @@ pub(super) fn chosen(picks: &PickSet, threshold: Threshold) -> Vec<ExportPoint> 
         .collect()
 }
 
-fn write_heatmaps(options: &Pick, picked: &Picked, name: &str, spacing: f64) -> anyhow::Result<Vec<PathBuf>> {
+fn write_heatmaps(
+    options: &Pick,
+    picked: &Picked,
+    heatmaps: &Heatmaps,
+    name: &str,
+    spacing: f64,
+) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for (class, values) in picked.picks.classes.iter().zip(&picked.heatmaps.classes) {
+    for (class, values) in picked.picks.classes.iter().zip(&heatmaps.classes) {
         let safe: String = class.name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
         let path = options.out.join(format!("{name}.{safe}.heatmap.mrc"));
         if path.exists() && !options.formats.overwrite {
             anyhow::bail!("the file exists; add --overwrite to replace it: {}", path.display());
         }
-        write_mrc(&path, picked.heatmaps.cells, picked.cell_angstrom(spacing), values, MrcMode::Float32)?;
+        write_mrc(&path, heatmaps.cells, picked.cell_angstrom(spacing), values, MrcMode::Float32)?;
         files.push(path);
     }
     Ok(files)

@@ -10,6 +10,11 @@ mod checkpoint;
 )]
 mod cpu;
 mod device;
+#[allow(
+    clippy::disallowed_macros,
+    reason = "burn's macro writes `unimplemented!` for devices that this extension is never called on"
+)]
+pub(crate) mod gpu;
 mod initial;
 #[allow(unsafe_code, reason = "vector code and uninitialised buffers; each use states its invariant")]
 pub mod kernels;
@@ -21,7 +26,8 @@ pub(crate) mod update;
 mod weights;
 
 pub use checkpoint::{Checkpoint, CheckpointError, ModelMetadata};
-pub use device::{DeviceError, Selected, select};
+pub use device::{DeviceError, Selected, any_gpu_for_tests, select};
+pub use gpu::{Precision, cache_folder, in_precision, supports_half};
 pub use loss::weighted_squared_error;
 pub use network::{Network, NetworkConfig, OUTPUT_STRIDE};
 pub use target::{Marker, Supervision, Target, render_target};

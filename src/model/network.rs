@@ -5,7 +5,7 @@
 //! batch: live training uses batches of one to four.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use super::initial::Initial;
 use super::ops;
@@ -197,6 +197,11 @@ pub struct Network {
 }
 
 impl Network {
+    /// The type of the values that it computes with, and takes.
+    pub(crate) fn dtype(&self) -> DType {
+        self.head.weight.val().dtype()
+    }
+
     /// Heatmaps `[batch, classes, z/2, y/2, x/2]` of normalised voxels `[batch, 1, z, y, x]`, whose edges are multiples of
     /// [`NetworkConfig::total_stride`]. Values are not confined to 0..1.
     pub fn forward(&self, voxels: Tensor<5>) -> Tensor<5> {

@@ -1,4 +1,4 @@
-//! The three operations that the network is made of: burn's own on a GPU, our kernels on the CPU.
+//! The three operations that the network is made of: our kernels, but for the convolutions on a GPU, which are burn's.
 
 use burn::backend::{Dispatch, DispatchDevice};
 use burn::tensor::activation::relu;
@@ -7,6 +7,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::cpu::CpuOps;
+use super::gpu::{GpuOps, gpu};
 
 /// Added to the variance before the root in a normalisation.
 pub(super) const EPSILON: f64 = 1e-5;
@@ -46,6 +47,13 @@ pub(super) fn group_norm_relu(
             None => <Dispatch as CpuOps>::network_norm_relu(x, scale, shift, groups),
         });
     }
+    if gpu(&x.device()).is_some() {
+        let (x, scale, shift) = (x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch());
+        return Tensor::from_dispatch(match residual {
+            Some(residual) => <Dispatch as GpuOps>::gpu_norm_add_relu(x, scale, shift, residual.into_dispatch(), groups),
+            None => <Dispatch as GpuOps>::gpu_norm_relu(x, scale, shift, groups),
+        });
+    }
     plain_group_norm_relu(x, scale, shift, groups, residual)
 }
 
@@ -76,6 +84,9 @@ pub(super) fn upsample_concat(x: Tensor<5>, skip: Tensor<5>) -> Tensor<5> {
     if is_cpu(&x.device()) {
         let out = <Dispatch as CpuOps>::network_upsample_concat(x.into_dispatch(), skip.into_dispatch());
         return Tensor::from_dispatch(out);
+    }
+    if gpu(&x.device()).is_some() {
+        return Tensor::from_dispatch(<Dispatch as GpuOps>::gpu_upsample_concat(x.into_dispatch(), skip.into_dispatch()));
     }
     plain_upsample_concat(x, skip)
 }

@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
+use super::gpu;
 use super::windows::{WindowLimits, tile};
 use crate::geometry::VoxelBox;
-use crate::model::{Network, NetworkConfig, OUTPUT_STRIDE};
+use crate::model::{Network, NetworkConfig, OUTPUT_STRIDE, Precision};
 use crate::volume::{NormalisedVolume, VolumeError, VolumeSource};
 
 /// Deviation of the Gaussian that weighs a window's cells, as a share of half the window.
@@ -24,11 +25,21 @@ pub struct PredictOptions {
     pub flips: bool,
     /// The part of the volume to compute; the rest stays 0. `None`: all.
     pub region: Option<VoxelBox>,
+    /// In which precision a GPU computes; the CPU always computes in single precision.
+    pub precision: Precision,
+    /// Whether [`Picker::pick`](super::Picker::pick) hands the heatmaps on; without them, only peaks leave a GPU.
+    pub heatmaps: bool,
 }
 
 impl Default for PredictOptions {
     fn default() -> Self {
-        Self { windows: WindowLimits { edge: 192, voxels: 4 << 20, overlap: 24 }, flips: false, region: None }
+        Self {
+            windows: WindowLimits { edge: 192, voxels: 4 << 20, overlap: 24 },
+            flips: false,
+            region: None,
+            precision: Precision::Auto,
+            heatmaps: true,
+        }
     }
 }
 
@@ -55,6 +66,10 @@ pub fn predict(
     mut progress: impl FnMut(f32) -> ControlFlow<()>,
 ) -> Result<Option<Heatmaps>, VolumeError> {
     let shape = volume.shape();
+    if gpu::suits(device, shape, config.classes) {
+        let maps = gpu::predict(network, config, device, volume, options, &mut progress)?;
+        return Ok(maps.map(gpu::DeviceMaps::download));
+    }
     let cells = shape.map(|n| n.div_ceil(OUTPUT_STRIDE));
     let per_class: usize = cells.iter().product();
     let Some(region) = without_blank_borders(volume.source.as_ref(), options.region.unwrap_or(VoxelBox::whole(shape)))? else {
@@ -94,7 +109,7 @@ pub fn predict(
 ///
 /// # Errors
 /// When the volume cannot be read.
-fn without_blank_borders(source: &dyn VolumeSource, region: VoxelBox) -> Result<Option<VoxelBox>, VolumeError> {
+pub(super) fn without_blank_borders(source: &dyn VolumeSource, region: VoxelBox) -> Result<Option<VoxelBox>, VolumeError> {
     let mut kept = region;
     let mut corner = [0.0];
     source.read_region(0, VoxelBox::new(region.start, region.start.map(|i| i + 1)), &mut corner)?;
@@ -211,7 +226,7 @@ fn add_flipped(sum: &mut [f32], values: &[f32], cells: [usize; 3], flip: [bool; 
 }
 
 /// A Gaussian of each window cell, `(z, y, x)`, that favours its middle.
-fn gaussian_weights(cells: [usize; 3]) -> Vec<f32> {
+pub(super) fn gaussian_weights(cells: [usize; 3]) -> Vec<f32> {
     let axis = |n: usize| -> Vec<f64> {
         let (middle, deviation) = ((n as f64 - 1.0) / 2.0, n as f64 * WEIGHT_DEVIATION);
         (0..n).map(|i| (-0.5 * ((i as f64 - middle) / deviation).powi(2)).exp()).collect()

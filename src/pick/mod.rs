@@ -1,10 +1,12 @@
 //! From a model and a tomogram to picks: sliding-window heatmaps, peaks, thresholds.
 
+mod gpu;
 mod heatmap;
 mod peaks;
 mod picker;
 mod windows;
 
+pub use gpu::DeviceFault;
 pub use heatmap::{Heatmaps, PredictOptions, predict};
 pub(crate) use heatmap::{mean_of_views, predict_window};
 pub use peaks::{FLOOR, Peak, find_peaks};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
+use super::gpu;
 use super::heatmap::{Heatmaps, PredictOptions, predict};
-use super::peaks::{FLOOR, find_peaks};
+use super::peaks::{FLOOR, Peak, find_peaks};
 use crate::geometry::VoxelBox;
 use crate::labels::TomogramId;
 use crate::model::{Marker, ModelMetadata, Network, OUTPUT_STRIDE, Supervision};
@@ -30,14 +31,17 @@ pub enum PickError {
     /// The tomogram cannot be read.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// The GPU has failed.
+    #[error(transparent)]
+    Device(#[from] gpu::DeviceFault),
 }
 
 /// What picking a tomogram gives.
 pub struct Picked {
     /// The picks, in voxels of the file.
     pub picks: PickSet,
-    /// The heatmaps, at the model's spacing.
-    pub heatmaps: Heatmaps,
+    /// The heatmaps, at the model's spacing; `None` where they were not asked for.
+    pub heatmaps: Option<Heatmaps>,
     /// Voxels at the model's spacing per voxel of the file; 1 where the tomogram was not resampled.
     pub scale: f64,
 }
@@ -63,26 +67,48 @@ impl Picker<'_> {
     /// Picks a whole tomogram, resampled to the model's spacing where its own differs. `None` when `progress` ended it.
     ///
     /// # Errors
-    /// When the spacing is unknown or the file cannot be read.
+    /// When the spacing is unknown, the file cannot be read, or a GPU fails.
     pub fn pick(
         &self,
         tomogram: &TrainingTomogram,
         options: &PredictOptions,
-        progress: impl FnMut(f32) -> ControlFlow<()>,
+        mut progress: impl FnMut(f32) -> ControlFlow<()>,
     ) -> Result<Option<Picked>, PickError> {
         let prepared = PreparedTomogram::new(tomogram, self.metadata.spacing_angstrom)?;
-        let heatmaps = predict(self.network, &self.metadata.network, self.device, &prepared.volume, options, progress)?;
-        Ok(heatmaps.map(|heatmaps| Picked { picks: self.picks(&prepared, &heatmaps), heatmaps, scale: prepared.scale }))
+        let (config, volume, scale) = (&self.metadata.network, &prepared.volume, prepared.scale);
+        if gpu::suits(self.device, volume.shape(), config.classes) {
+            let maps = gpu::predict(self.network, config, self.device, volume, options, &mut progress)?;
+            let Some(maps) = maps else { return Ok(None) };
+            let picks = self.placed(&prepared, maps.peaks(&self.radii_cells(), FLOOR)?);
+            return Ok(Some(Picked { picks, heatmaps: options.heatmaps.then(|| maps.download()), scale }));
+        }
+        let heatmaps = predict(self.network, config, self.device, volume, options, progress)?;
+        Ok(heatmaps.map(|heatmaps| {
+            let picks = self.picks(&prepared, &heatmaps);
+            Picked { picks, heatmaps: options.heatmaps.then_some(heatmaps), scale }
+        }))
+    }
+
+    /// Radius of each class in cells.
+    fn radii_cells(&self) -> Vec<f64> {
+        let cell_angstrom = self.metadata.spacing_angstrom * OUTPUT_STRIDE as f64;
+        self.metadata.classes.iter().map(|class| class.radius_angstrom / cell_angstrom).collect()
     }
 
     /// The picks of heatmaps, in voxels of the file.
     pub fn picks(&self, tomogram: &PreparedTomogram, heatmaps: &Heatmaps) -> PickSet {
+        let radii = self.radii_cells();
+        let find = |(heatmap, radius): (&Vec<f32>, &f64)| find_peaks(heatmap, heatmaps.cells, *radius, FLOOR);
+        self.placed(tomogram, heatmaps.classes.iter().zip(&radii).map(find).collect())
+    }
+
+    /// The picks at the peaks of each class.
+    fn placed(&self, tomogram: &PreparedTomogram, peaks: Vec<Vec<Peak>>) -> PickSet {
         let metadata = self.metadata;
         let last = tomogram.file_shape.map(|n| n as f64 - 1.0);
         let mut picks: Vec<Pick> = Vec::new();
-        for (class, heatmap) in heatmaps.classes.iter().enumerate() {
-            let radius = metadata.classes[class].radius_angstrom / metadata.spacing_angstrom / OUTPUT_STRIDE as f64;
-            picks.extend(find_peaks(heatmap, heatmaps.cells, radius, FLOOR).into_iter().map(|peak| {
+        for (class, peaks) in peaks.into_iter().enumerate() {
+            picks.extend(peaks.into_iter().map(|peak| {
                 let voxel = peak.position.map(|p| p * OUTPUT_STRIDE as f64 / tomogram.scale);
                 // A volume of odd size ends on a cell's centre; half a cell beyond is outside.
                 let position = std::array::from_fn(|axis| voxel[axis].clamp(0.0, last[axis]));

@@ -100,9 +100,11 @@ impl Worker {
                     tomogram.name, tomogram.spacing_angstrom, checkpoint.metadata.spacing_angstrom
                 )));
             }
-            let heatmap = view_of(tomogram.id, picked.scale, &picked.heatmaps, checkpoint.metadata.steps);
-            let (heatmap, picks) = (Arc::new(heatmap), Arc::new(picked.picks));
-            ends.publish(LiveView { heatmap, picks: picks.clone() });
+            let picks = Arc::new(picked.picks);
+            if let Some(heatmaps) = &picked.heatmaps {
+                let heatmap = Arc::new(view_of(tomogram.id, picked.scale, heatmaps, checkpoint.metadata.steps));
+                ends.publish(LiveView { heatmap, picks: picks.clone() });
+            }
             ends.emit(Event::Picked(picks));
         }
         self.postponed.extend(postponed);

@@ -1,0 +1,195 @@
+//! Whole-tomogram inference on a GPU: windows go to the device in batches, their heatmaps are joined there, and only peaks come back.
+//!
+//! Every batch has the same shape, the last one filled up, so that kernels are chosen and compiled once. While the device computes a
+//! batch, the next one is read.
+
+mod kernels;
+mod maps;
+mod peaks;
+
+pub(super) use maps::DeviceMaps;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::task::{Context, Waker};
+
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+use rayon::prelude::*;
+
+use super::heatmap::{PredictOptions, gaussian_weights, without_blank_borders};
+use super::windows::tile;
+use crate::geometry::VoxelBox;
+use crate::model::gpu::gpu;
+use crate::model::{Network, NetworkConfig, OUTPUT_STRIDE, in_precision};
+use crate::volume::{NormalisedVolume, VolumeError};
+
+/// Share of the device's memory that the activations of a batch may take.
+const ACTIVATIONS: f64 = 0.3;
+/// Share of the device's memory that the heatmaps and their scratch space may take.
+const MAPS: f64 = 0.4;
+/// Memory to count on where the driver does not say how much there is.
+const UNKNOWN_MEMORY: u64 = 2 << 30;
+/// Largest batch: beyond it a GPU is full and waiting for a batch only delays the first result.
+const LARGEST_BATCH: usize = 16;
+/// Batches under way at once: one that is computed and one that is read.
+const UNDER_WAY: usize = 2;
+
+/// The device has failed, by running out of memory or by a fault of its driver.
+#[derive(Debug, thiserror::Error)]
+#[error("the GPU has failed; start the program again, and choose `cpu` if it happens again: {0}")]
+pub struct DeviceFault(String);
+
+type Fence = Pin<Box<dyn Future<Output = bool> + Send>>;
+
+/// Whether the whole heatmaps of a volume fit on a device; always false for the CPU.
+pub(super) fn suits(device: &Device, shape: [usize; 3], classes: usize) -> bool {
+    let Some(device) = gpu(device) else { return false };
+    let client = device.client();
+    let memory = &client.properties().memory;
+    let cells: u64 = shape.map(|n| n.div_ceil(OUTPUT_STRIDE) as u64).iter().product();
+    // The classes, the weights, and two maps of scratch space for the peaks.
+    let bytes = cells * 4 * (classes as u64 + 3);
+    let available = memory.max_memory().unwrap_or(UNKNOWN_MEMORY) as f64 * MAPS;
+    cells * 4 <= memory.max_page_size && cells <= u64::from(u32::MAX) && bytes as f64 <= available
+}
+
+/// Computes the heatmaps of a volume on the device of `network` and leaves them there. `progress` is told the share done after each
+/// batch and may end the work, which then returns `None`.
+///
+/// Ask [`suits`] before.
+///
+/// # Errors
+/// When the volume cannot be read.
+pub(super) fn predict(
+    network: &Network,
+    config: &NetworkConfig,
+    device: &Device,
+    volume: &NormalisedVolume,
+    options: &PredictOptions,
+    progress: &mut impl FnMut(f32) -> ControlFlow<()>,
+) -> Result<Option<DeviceMaps>, VolumeError> {
+    let network = in_precision(network, device, options.precision);
+    let shape = volume.shape();
+    let mut maps = DeviceMaps::new(device, shape.map(|n| n.div_ceil(OUTPUT_STRIDE)), config.classes);
+    let region = options.region.unwrap_or(VoxelBox::whole(shape));
+    let Some(region) = without_blank_borders(volume.source.as_ref(), region)? else {
+        return Ok(progress(1.0).is_continue().then_some(maps));
+    };
+    let element = network.dtype().size() as u64;
+    let mut limits = options.windows;
+    limits.voxels = limits.voxels.min(most_voxels(device, config, element));
+    let tiling = tile(region, limits, config.total_stride());
+    let window = tiling.window;
+    maps.set_window(&gaussian_weights(window.map(|n| n / OUTPUT_STRIDE)), window.map(|n| n / OUTPUT_STRIDE));
+    let origins = tiling.origins();
+    let batch =
+        (most_voxels(device, config, element) / window.iter().product::<usize>()).clamp(1, LARGEST_BATCH).min(origins.len());
+
+    let mut under_way: VecDeque<(Fence, f32)> = VecDeque::new();
+    let mut waiting: Vec<([i64; 3], Vec<f32>)> = Vec::with_capacity(batch);
+    // As many windows are read at a time as a batch holds; blank ones drop out, so that batches straddle the groups.
+    let groups: Vec<&[[i64; 3]]> = origins.chunks(batch).collect();
+    for (done, group) in groups.iter().enumerate() {
+        let read: Vec<_> = group.par_iter().map(|origin| read(volume, *origin, window, options.flips)).collect();
+        for (origin, voxels) in group.iter().zip(read) {
+            waiting.extend(voxels?.map(|voxels| (*origin, voxels)));
+        }
+        let is_last = done + 1 == groups.len();
+        while waiting.len() >= batch || (is_last && !waiting.is_empty()) {
+            let rest = waiting.split_off(waiting.len().min(batch));
+            compute(&network, device, &mut maps, &waiting, window, batch, options.flips);
+            waiting = rest;
+        }
+        under_way.push_back((maps.fence(), (done + 1) as f32 / groups.len() as f32));
+        while under_way.len() >= if is_last { 1 } else { UNDER_WAY } {
+            let Some((fence, share)) = under_way.pop_front() else { break };
+            pollster::block_on(fence);
+            if progress(share).is_break() {
+                return Ok(None);
+            }
+        }
+    }
+    maps.finish();
+    Ok(Some(maps))
+}
+
+/// Voxels that a batch may have in all.
+///
+/// The widest point of the network is its shallowest stage, at an eighth of the voxels: while it runs, about six tensors of its
+/// width live (skip, input, result, identity, normalised, scratch of the convolution), and in the decoder two of both widths.
+fn most_voxels(device: &Device, config: &NetworkConfig, element: u64) -> usize {
+    let Some(device) = gpu(device) else { return usize::MAX };
+    let client = device.client();
+    let memory = &client.properties().memory;
+    let first = config.widths[0] as f64;
+    let both = first + config.widths.get(1).copied().unwrap_or(0) as f64;
+    let eighth = (OUTPUT_STRIDE as f64).powi(3);
+    let bytes_per_voxel = element as f64 * (1.0 + (6.0 * first + 2.0 * both) / eighth);
+    let largest_tensor_per_voxel = element as f64 * both.max(eighth) / eighth;
+    let memory_bytes = memory.max_memory().unwrap_or(UNKNOWN_MEMORY) as f64;
+    let by_memory = memory_bytes * ACTIVATIONS / bytes_per_voxel;
+    let by_tensor = memory.max_page_size as f64 / largest_tensor_per_voxel;
+    by_memory.min(by_tensor) as usize
+}
+
+/// A window's normalised voxels, with one layer more at the start of each axis for flipped views; `None` where it has no contrast.
+fn read(volume: &NormalisedVolume, origin: [i64; 3], window: [usize; 3], flips: bool) -> Result<Option<Vec<f32>>, VolumeError> {
+    let margin = usize::from(flips);
+    let voxels = volume.read(origin.map(|o| o - margin as i64), window.map(|n| n + margin))?;
+    let first = voxels.first().copied().unwrap_or(0.0);
+    Ok(voxels.iter().any(|v| *v != first).then_some(voxels))
+}
+
+/// Sends windows to the device, computes their heatmaps in every view and adds them to the maps.
+fn compute(
+    network: &Network,
+    device: &Device,
+    maps: &mut DeviceMaps,
+    windows: &[([i64; 3], Vec<f32>)],
+    window: [usize; 3],
+    batch: usize,
+    flips: bool,
+) {
+    let margin = usize::from(flips);
+    let [depth, height, width] = window.map(|n| n + margin);
+    let mut voxels = Vec::with_capacity(batch * depth * height * width);
+    windows.iter().for_each(|(_, values)| voxels.extend_from_slice(values));
+    voxels.resize(batch * depth * height * width, 0.0);
+    let padded = Tensor::<5>::from_data(TensorData::new(voxels, [batch, 1, depth, height, width]), device);
+    let padded = padded.cast(FloatDType::from(network.dtype()));
+    let mut views = vec![[false; 3]];
+    if flips {
+        views.extend([[true, false, false], [false, true, false], [false, false, true]]);
+    }
+    let share = 1.0 / views.len() as f32;
+    for (view, flip) in views.iter().enumerate() {
+        let input = if flips { flipped(&padded, window, *flip) } else { padded.clone() };
+        let values = network.forward(input);
+        for (index, (origin, _)) in windows.iter().enumerate() {
+            maps.add(&values, index, *origin, *flip, share, view == 0);
+        }
+    }
+}
+
+/// The view of windows with one layer more at the start of each axis that is flipped along some axes by `i -> n - 2 - i`, the flip
+/// that takes cell `o` to cell `n/2 - 1 - o`.
+fn flipped(padded: &Tensor<5>, window: [usize; 3], flip: [bool; 3]) -> Tensor<5> {
+    let range = |axis: usize| if flip[axis] { 0..window[axis] } else { 1..window[axis] + 1 };
+    let [batch, channels, ..] = padded.dims();
+    let view = padded.clone().slice([0..batch, 0..channels, range(0), range(1), range(2)]);
+    (0..3).filter(|axis| flip[*axis]).fold(view, |view, axis| view.flip([axis + 2]))
+}
+
+/// Registers a future with the device now, so that it marks this moment and not the one at which somebody waits for it.
+fn started(mut fence: Fence) -> Fence {
+    let mut context = Context::from_waker(Waker::noop());
+    match fence.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(done) => Box::pin(std::future::ready(done)),
+        std::task::Poll::Pending => fence,
+    }
+}
+
+#[cfg(test)]
+mod tests;
