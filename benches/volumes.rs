@@ -15,8 +15,8 @@ fn main() {
     divan::main();
 }
 
-/// 256 sections of 512 x 512 voxels.
-const SHAPE: [usize; 3] = [256, 512, 512];
+/// 512 sections of 1024 x 1024 voxels: 2 GB in single precision.
+const SHAPE: [usize; 3] = [512, 1024, 1024];
 const VOXELS: usize = SHAPE[0] * SHAPE[1] * SHAPE[2];
 /// Voxels of a slab, as the statistics read them.
 const SLAB_VOXELS: usize = 2 << 20;

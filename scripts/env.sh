@@ -173,6 +173,14 @@ need_software_vulkan() {
   need_apt "${packages[@]}"
 }
 
+# OpenGL's software driver, with which the test of the GPU's path computes where there is no GPU.
+need_software_gl() {
+  local packages=()
+  has_library libEGL.so.1 || packages+=(libegl1)
+  has_library libEGL_mesa.so.0 || packages+=(libegl-mesa0 libgl1-mesa-dri)
+  need_apt "${packages[@]}"
+}
+
 # The libraries that the window loads while it opens, X11 and Wayland alike.
 need_window_libraries() {
   local packages=()

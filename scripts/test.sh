@@ -8,6 +8,7 @@ need_build_tools
 need_rust
 # The tests of the window draw without a display, with the software driver.
 need_software_vulkan
+need_software_gl || say "The test of the GPU's path will be skipped where there is no GPU."
 if ! need_readers; then
   say "The tests in which other programs' libraries read our files will be skipped, or fail if SEMIETPICKER_REQUIRE_READERS=1."
 fi
