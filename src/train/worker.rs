@@ -13,6 +13,7 @@ use super::protocol::{Command, DeviceChoice, Event, LiveView, Progress, TrainCon
 use super::session::{Service, SessionEnds};
 use super::trainer::{StepLoss, TrainError, Trainer};
 use crate::labels::TomogramId;
+use crate::model::kernels::release_memory;
 use crate::model::{Checkpoint, Selected, select};
 use crate::pick::{Picker, PredictOptions, view_of};
 
@@ -38,6 +39,15 @@ enum Outcome {
 
 impl Service for Worker {
     fn handle(&mut self, command: Command, ends: &SessionEnds) -> anyhow::Result<()> {
+        let result = self.handle_all(command, ends);
+        // Half a gigabyte that only the next run would use.
+        release_memory();
+        result
+    }
+}
+
+impl Worker {
+    fn handle_all(&mut self, command: Command, ends: &SessionEnds) -> anyhow::Result<()> {
         let result = self.handle_one(command, ends);
         if result.is_err() {
             self.postponed.clear();
@@ -48,9 +58,7 @@ impl Service for Worker {
         }
         Ok(())
     }
-}
 
-impl Worker {
     fn handle_one(&mut self, command: Command, ends: &SessionEnds) -> anyhow::Result<()> {
         match command {
             Command::Train { config, set } => self.train(config, set, ends),
