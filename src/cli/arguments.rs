@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::coordinates::Format;
 use crate::copick::{Source, Wishes};
 use crate::model::Precision;
-use crate::train::{DeviceChoice, Preset};
+use crate::train::{DeviceChoice, Method, Preset, TrainConfig};
 
 /// Particle picking in cryo-electron tomograms: click a few, train live, review, export.
 #[derive(Debug, Parser)]
@@ -139,24 +139,18 @@ pub struct Train {
     /// The model file to write.
     #[arg(long, value_name = "MODEL")]
     pub out: PathBuf,
-    /// The network.
-    #[arg(long, value_enum, default_value_t = Preset::Compact)]
-    pub network: Preset,
-    /// Training steps on labelled crops (burn-in, when co-training follows).
-    #[arg(long, default_value_t = 600, value_name = "N")]
-    pub steps: usize,
-    /// Further steps of co-training with unlabelled crops; as many as --steps when --unlabelled is given, otherwise none.
-    #[arg(long, value_name = "N")]
-    pub cotrain: Option<usize>,
-    /// Edge of the crops in voxels.
-    #[arg(long, default_value_t = 64, value_name = "N")]
-    pub crop: usize,
-    /// Crops per step.
-    #[arg(long, default_value_t = 2, value_name = "N")]
-    pub batch: usize,
-    /// Seed of everything random.
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub seed: u64,
+    /// How it is learnt.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// Write a checkpoint of the run every two minutes and at its end, to go on from with --resume.
+    #[arg(long, value_name = "RUN")]
+    pub checkpoint: Option<PathBuf>,
+    /// Go on with a run from its checkpoint; give the same tomograms, labels and classes. Settings that are not given are the run's.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["network", "crop", "seed"])]
+    pub resume: Option<PathBuf>,
+    /// End after this step, though more are planned, and leave the rest to --resume.
+    #[arg(long, value_name = "N", requires = "checkpoint")]
+    pub stop_after: Option<usize>,
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto, value_name = "D")]
     pub device: DeviceChoice,
@@ -169,6 +163,93 @@ pub struct Train {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// How a model is learnt. What is not given is as in [`TrainConfig`]'s default, or as in the run that is resumed.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Settings {
+    /// The network [default: compact].
+    #[arg(long, value_enum, hide_possible_values = false)]
+    pub network: Option<Preset>,
+    /// What is learnt besides the labels: nothing; unlabelled crops through a mean teacher; the same with multi-view pseudo-labels and
+    /// DropBlock [default: semi with --unlabelled, otherwise supervised].
+    #[arg(long, value_enum)]
+    pub method: Option<Method>,
+    /// Training steps on labelled crops alone; all of them when no co-training follows [default: 600].
+    #[arg(long, alias = "steps", value_name = "N")]
+    pub burn_in: Option<usize>,
+    /// Further steps of co-training with unlabelled crops [default: as many as --burn-in].
+    #[arg(long, value_name = "N")]
+    pub cotrain: Option<usize>,
+    /// semi: the teacher sees one view of a crop instead of four.
+    #[arg(long)]
+    pub no_multi_view: bool,
+    /// semi: share of the voxels that DropBlock hides from the student.
+    #[arg(long, value_name = "F")]
+    pub drop_block: Option<f64>,
+    /// Weight of the consistency loss beside the supervised one.
+    #[arg(long, value_name = "W")]
+    pub consistency: Option<f64>,
+    /// Steps of co-training over which the consistency loss comes in.
+    #[arg(long, value_name = "N")]
+    pub ramp: Option<usize>,
+    /// Decay of the teacher's average per step.
+    #[arg(long, value_name = "D")]
+    pub ema: Option<f64>,
+    /// Weight of the background in the reweighted squared error.
+    #[arg(long, value_name = "A")]
+    pub alpha: Option<f64>,
+    /// How far small particles' share of the error is raised: 0 not at all, 1 to that of large ones.
+    #[arg(long, value_name = "B")]
+    pub balance: Option<f64>,
+    /// Highest learning rate of Adam.
+    #[arg(long, value_name = "R")]
+    pub learning_rate: Option<f64>,
+    /// Edge of the crops in voxels [default: 64].
+    #[arg(long, value_name = "N")]
+    pub crop: Option<usize>,
+    /// Crops per step [default: 2].
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Seed of everything random [default: 0].
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+impl Settings {
+    /// `config` with everything that was given; `has_unlabelled` says whether unlabelled tomograms were.
+    pub fn applied_to(&self, config: TrainConfig, has_unlabelled: bool, resumes: bool) -> TrainConfig {
+        let method = self.method.unwrap_or(match (resumes, has_unlabelled) {
+            (true, _) => config.method,
+            (false, true) => Method::Semi,
+            (false, false) => Method::Supervised,
+        });
+        let steps = self.burn_in.unwrap_or(config.steps);
+        let cotrain_steps = match (self.cotrain, method) {
+            (Some(cotrain), _) => cotrain,
+            (None, Method::Supervised) => 0,
+            (None, _) if resumes => config.cotrain_steps,
+            (None, _) => steps,
+        };
+        TrainConfig {
+            preset: self.network.unwrap_or(config.preset),
+            method,
+            steps,
+            cotrain_steps,
+            multi_view: config.multi_view && !self.no_multi_view,
+            drop_block: self.drop_block.unwrap_or(config.drop_block),
+            consistency: self.consistency.unwrap_or(config.consistency),
+            ramp: self.ramp.unwrap_or(config.ramp),
+            ema: self.ema.unwrap_or(config.ema),
+            alpha: self.alpha.unwrap_or(config.alpha),
+            balance: self.balance.unwrap_or(config.balance),
+            learning_rate: self.learning_rate.unwrap_or(config.learning_rate),
+            crop: self.crop.unwrap_or(config.crop),
+            batch: self.batch.unwrap_or(config.batch),
+            seed: self.seed.unwrap_or(config.seed),
+            ..config
+        }
+    }
 }
 
 /// How coordinates are written: the formats, and the questions that some of them ask.
@@ -308,8 +389,9 @@ pub struct Pick {
     /// Average over flips at test time: a little better, four times slower.
     #[arg(long)]
     pub tta: bool,
-    /// Least score of a pick: `auto` takes each class's threshold from training.
-    #[arg(long, default_value = "auto", value_name = "auto|X", value_parser = parse_threshold)]
+    /// Least score of a pick: `auto` takes each class's threshold from training that maximises F1, `recall` the one that maximises
+    /// F-beta with beta 4 (more picks, more of them wrong).
+    #[arg(long, default_value = "auto", value_name = "auto|recall|X", value_parser = parse_threshold)]
     pub threshold: Threshold,
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto, value_name = "D")]
@@ -330,6 +412,8 @@ pub struct Pick {
 pub enum Threshold {
     /// Those above the threshold chosen in training, per class.
     Auto,
+    /// Those above the lower threshold, by F-beta with beta 4.
+    Recall,
     /// Those above this score.
     Score(f32),
 }
@@ -420,9 +504,12 @@ fn parse_threshold(text: &str) -> Result<Threshold, String> {
     if text.eq_ignore_ascii_case("auto") {
         return Ok(Threshold::Auto);
     }
+    if text.eq_ignore_ascii_case("recall") {
+        return Ok(Threshold::Recall);
+    }
     text.parse::<f32>()
         .ok()
         .filter(|value| (0.0..=1.0).contains(value))
         .map(Threshold::Score)
-        .ok_or_else(|| format!("`{text}` is neither `auto` nor a score from 0 to 1"))
+        .ok_or_else(|| format!("`{text}` is neither `auto`, `recall` nor a score from 0 to 1"))
 }

@@ -67,7 +67,7 @@ fn headless(options: &Demo, folder: &Path, paths: &[PathBuf]) -> anyhow::Result<
 
     let session = Session::start(|| {})?;
     let config = TrainConfig { steps: options.steps, crop: 48, device: options.device, ..TrainConfig::default() };
-    runner::train(&session, config, TrainingSet { classes: classes.clone(), tomograms })?;
+    runner::train(&session, config, TrainingSet { classes: classes.clone(), tomograms }, None)?;
     runner::save(&session, &folder.join("demo.model"))?;
     let picks = runner::pick(&session, test.clone(), false)?;
 

@@ -14,7 +14,16 @@ use crate::volume::{MrcMode, write_mrc};
 pub(super) fn run(options: &Pick) -> anyhow::Result<()> {
     options.formats.check(true)?;
     let device = select(options.device)?;
-    let checkpoint = Checkpoint::load(&options.model, &device.device)?;
+    let mut checkpoint = Checkpoint::load(&options.model, &device.device)?;
+    if matches!(options.threshold, Threshold::Recall) {
+        let recall = std::mem::take(&mut checkpoint.metadata.recall_thresholds);
+        anyhow::ensure!(
+            !recall.is_empty(),
+            "this model was trained by an earlier version and has no thresholds for recall; give a number: {}",
+            options.model.display()
+        );
+        checkpoint.metadata.thresholds = recall;
+    }
     let picker = Picker { metadata: &checkpoint.metadata, network: &checkpoint.network, device: &device.device };
     inputs::make_folder(&options.out)?;
     eprintln!("picking on {}", device.name);
@@ -69,7 +78,8 @@ pub(super) fn run(options: &Pick) -> anyhow::Result<()> {
 /// The picks above their threshold.
 pub(super) fn chosen(picks: &PickSet, threshold: Threshold) -> Vec<ExportPoint> {
     let above: Vec<_> = match threshold {
-        Threshold::Auto => picks.above_thresholds().collect(),
+        // The recall thresholds have taken the others' place.
+        Threshold::Auto | Threshold::Recall => picks.above_thresholds().collect(),
         Threshold::Score(score) => picks.picks.iter().filter(|pick| pick.score >= score).collect(),
     };
     above

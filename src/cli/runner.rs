@@ -42,12 +42,21 @@ fn next(session: &Session) -> anyhow::Result<Event> {
 }
 
 /// Trains and leaves the model in the session.
-pub(super) fn train(session: &Session, config: TrainConfig, set: TrainingSet) -> anyhow::Result<TrainSummary> {
+pub(super) fn train(
+    session: &Session,
+    config: TrainConfig,
+    set: TrainingSet,
+    resume: Option<&Path>,
+) -> anyhow::Result<TrainSummary> {
     let bar = bar((config.steps + config.cotrain_steps) as u64, "training");
     let mut summary =
         TrainSummary { device: String::new(), parameters: 0, steps: 0, seconds: 0.0, seconds_per_step: 0.0, last_loss: 0.0 };
     let mut losses: Vec<f32> = Vec::new();
-    session.send(Command::Train { config, set })?;
+    let mut held_out = None;
+    session.send(match resume {
+        Some(run) => Command::Continue { config, set, run: run.to_owned() },
+        None => Command::Train { config, set },
+    })?;
     loop {
         match next(session)? {
             Event::Started { device, parameters } => {
@@ -59,8 +68,12 @@ pub(super) fn train(session: &Session, config: TrainConfig, set: TrainingSet) ->
                 let recent = &losses[losses.len().saturating_sub(REPORT_EVERY)..];
                 summary.last_loss = recent.iter().sum::<f32>() / recent.len() as f32;
                 let consistency = progress.consistency_loss.map_or(String::new(), |loss| format!(", consistency {loss:.5}"));
+                let difference = progress.difference.map_or(String::new(), |rms| format!(", teacher and student {rms:.3} apart"));
+                held_out = progress.held_out_f1.or(held_out);
+                let score = held_out.map_or(String::new(), |f1| format!(", held-out F1 {f1:.3}"));
                 let text = format!(
-                    "loss {:.5}{consistency}, {:.2} steps/s, {} s left",
+                    "{}, loss {:.5}{consistency}{difference}{score}, {:.2} steps/s, {} s left",
+                    progress.stage,
                     summary.last_loss,
                     progress.steps_per_second,
                     progress.remaining.as_secs()

@@ -5,6 +5,7 @@ use clap::{CommandFactory as _, Parser as _};
 use super::arguments::{Arguments, Task, Threshold, parse_box};
 use super::inputs::split_pair;
 use crate::geometry::VoxelBox;
+use crate::train::{Method, TrainConfig};
 
 fn parse(line: &str) -> Result<Arguments, clap::Error> {
     Arguments::try_parse_from(line.split_whitespace())
@@ -45,7 +46,32 @@ fn training_takes_lists_in_either_form() {
     assert_eq!(train.labelled.len(), 3);
     assert_eq!(train.unlabelled.len(), 2);
     assert!(train.sparse);
-    assert_eq!((train.steps, train.crop, train.batch), (600, 64, 2));
+    let config = train.settings.applied_to(TrainConfig::default(), false, false);
+    assert_eq!((config.steps, config.cotrain_steps, config.crop, config.batch), (600, 0, 64, 2));
+}
+
+#[test]
+fn the_method_follows_from_what_there_is_unless_it_is_said() {
+    let settings = |flags: &str| {
+        let line = format!("semietpicker train --labelled a.mrc=a.csv --classes c.toml --out m {flags}");
+        let Some(Task::Train(train)) = parse(&line).unwrap().task else { panic!("a training") };
+        train.settings
+    };
+    let fresh = |flags: &str, unlabelled| settings(flags).applied_to(TrainConfig::default(), unlabelled, false);
+    assert_eq!(fresh("", false).method, Method::Supervised);
+    let semi = fresh("--burn-in 300", true);
+    assert_eq!((semi.method, semi.steps, semi.cotrain_steps), (Method::Semi, 300, 300));
+    assert!(semi.has_views() && semi.dropped() > 0.0);
+    let single = fresh("--no-multi-view --drop-block 0", true);
+    assert!(!single.has_views() && single.dropped() == 0.0);
+    let teacher = fresh("--method mean-teacher --cotrain 50", true);
+    assert_eq!((teacher.method, teacher.cotrain_steps), (Method::MeanTeacher, 50));
+    assert!(!teacher.has_views() && teacher.dropped() == 0.0);
+    // A run that is resumed keeps what is not said anew.
+    let run = TrainConfig { steps: 40, cotrain_steps: 60, alpha: 0.5, batch: 3, ..TrainConfig::default() };
+    let resumed = settings("--cotrain 80").applied_to(run.clone(), false, true);
+    assert_eq!(resumed, TrainConfig { cotrain_steps: 80, ..run });
+    assert!(parse("semietpicker train --labelled a=b --classes c --out m --resume r --crop 32").is_err());
 }
 
 #[test]

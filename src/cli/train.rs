@@ -8,22 +8,22 @@ use crate::coordinates::read_classes;
 use crate::copick::{CopickProject, Plan, PlannedTomogram};
 use crate::geometry::VoxelBox;
 use crate::labels::{Class, ItemId, Point, PointKind};
-use crate::train::{Session, TrainConfig, TrainingSet, TrainingTomogram};
+use crate::train::{RunFile, Session, TrainConfig, TrainingSet, TrainingTomogram};
 
 pub(super) fn run(options: &Train) -> anyhow::Result<()> {
     let set = training_set(options)?;
+    let base = match &options.resume {
+        Some(run) => RunFile::read(run)?.config,
+        None => TrainConfig::default(),
+    };
     let config = TrainConfig {
-        preset: options.network,
-        steps: options.steps,
-        cotrain_steps: options.cotrain.unwrap_or(if options.unlabelled.is_empty() { 0 } else { options.steps }),
-        crop: options.crop,
-        batch: options.batch,
-        seed: options.seed,
         device: options.device,
-        ..TrainConfig::default()
+        stop_after: options.stop_after,
+        checkpoint: options.checkpoint.clone(),
+        ..options.settings.applied_to(base, !options.unlabelled.is_empty(), options.resume.is_some())
     };
     let session = Session::start(|| {})?;
-    let summary = runner::train(&session, config, set)?;
+    let summary = runner::train(&session, config, set, options.resume.as_deref())?;
     runner::save(&session, &options.out)?;
     if options.json {
         return say(serde_json::to_string_pretty(&serde_json::json!({ "model": options.out, "training": summary }))?);

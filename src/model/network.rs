@@ -197,6 +197,11 @@ pub struct Network {
 }
 
 impl Network {
+    /// Where it computes.
+    pub(crate) fn device(&self) -> Device {
+        self.head.weight.val().device()
+    }
+
     /// The type of the values that it computes with, and takes.
     pub(crate) fn dtype(&self) -> DType {
         self.head.weight.val().dtype()

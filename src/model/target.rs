@@ -14,6 +14,9 @@ pub enum Marker {
     Particle(usize),
     /// No particle of any class.
     Negative,
+    /// A particle of the class with this index that is kept for choosing thresholds: its place is not taught, but a neighbour's
+    /// surroundings do not take it for background either.
+    HeldOut(usize),
 }
 
 /// Labels and known boxes in the coordinates of one crop, whose first voxel has index 0.
@@ -61,12 +64,14 @@ pub fn render_target(crop: [usize; 3], radii_voxels: &[f64], supervision: &Super
         let centre = position.map(|p| p / stride);
         for (class, &radius) in radii_voxels.iter().enumerate() {
             let known = match marker {
-                Marker::Particle(own) => radii_voxels[*own],
-                Marker::Negative => radius,
-            } * KNOWN_RADII
-                / stride;
-            ball(centre, known, cells, |index, _| weight[class * per_class + index] = 1.0);
-            if *marker == Marker::Particle(class) {
+                Marker::Particle(own) => Some(radii_voxels[*own]),
+                Marker::Negative => Some(radius),
+                Marker::HeldOut(_) => None,
+            };
+            if let Some(known) = known {
+                ball(centre, known * KNOWN_RADII / stride, cells, |index, _| weight[class * per_class + index] = 1.0);
+            }
+            if [Marker::Particle(class), Marker::HeldOut(class)].contains(marker) {
                 let sigma = 0.5 * radius / stride;
                 ball(centre, REACH * sigma, cells, |index, squared| {
                     let value = (-squared / (2.0 * sigma * sigma)).exp() as f32;
@@ -169,6 +174,19 @@ mod tests {
         // A negative teaches zero, another class's particle as well.
         assert_eq!(target.heatmap[n * n * n..].iter().cloned().fold(0.0, f32::max), 0.0);
         assert_eq!(weight(0, 0, 0, 0), 0.0);
+    }
+
+    #[test]
+    fn a_particle_held_out_is_drawn_and_not_taught() {
+        let neighbour = ([16.0, 16.0, 12.0], Marker::Particle(0));
+        let held = ([16.0, 16.0, 24.0], Marker::HeldOut(0));
+        let target = |markers| render_target([32; 3], &[6.0], &Supervision { markers, complete: vec![], inside: everywhere(31.0) });
+        let (with, without) = (target(vec![neighbour, held]), target(vec![neighbour]));
+        assert_eq!(with.weight, without.weight);
+        // Between the two, where the neighbour's surroundings are known: sigma = 1.5 cells, 2 cells from the held particle.
+        let between = (8 * 16 + 8) * 16 + 10;
+        assert!(with.weight[between] == 1.0 && with.heatmap[between] > 0.4, "{}", with.heatmap[between]);
+        assert!(without.heatmap[between] < 0.1);
     }
 
     #[test]

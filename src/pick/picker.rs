@@ -143,8 +143,27 @@ pub(crate) fn quantise(value: f32) -> u8 {
     (value.clamp(0.0, 1.0) * 255.0).round() as u8
 }
 
-/// The threshold of each class that maximises F1 at half the radius on the labelled parts of the training data; 0.5 where a class
-/// has no label. Only peaks in supervised places count: elsewhere an unlabelled particle would pass for a mistake.
+/// Beta of the second threshold, the CZII challenge's: recall counts far more than precision.
+const RECALL_BETA: f64 = 4.0;
+/// Labels of a class that must be held out for its thresholds to be chosen on them alone.
+const ENOUGH_HELD_OUT: usize = 8;
+
+/// Thresholds chosen on labelled data, one a class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Thresholds {
+    /// Those that maximise F1 at half the radius; 0.5 where a class has no label.
+    pub f1: Vec<f32>,
+    /// Those that maximise F-beta with beta 4.
+    pub f4: Vec<f32>,
+    /// F1 at the first; `None` where a class has no label.
+    pub best_f1: Vec<Option<f64>>,
+    /// Whether they come from labels that were not taught.
+    pub held_out: Vec<bool>,
+}
+
+/// Chooses the thresholds of each class on the labels that were held out of training when there are at least eight of the class, else
+/// on all. Only peaks in supervised places count: elsewhere an unlabelled particle would pass for a mistake. `None` when `progress`
+/// ended it.
 ///
 /// # Errors
 /// When a tomogram cannot be read.
@@ -152,14 +171,61 @@ pub fn supervised_thresholds(
     picker: &Picker<'_>,
     data: &TrainingData,
     options: &PredictOptions,
+    progress: impl FnMut(f32) -> ControlFlow<()>,
+) -> Result<Option<Thresholds>, PickError> {
+    let held_out: Vec<bool> = data.held_out_per_class().iter().map(|count| *count >= ENOUGH_HELD_OUT).collect();
+    // Without a class that needs them, the taught parts are not computed.
+    let all = !held_out.iter().all(|held| *held);
+    let Some(runs) = scored_runs(picker, data, options, all, progress)? else { return Ok(None) };
+    let mut chosen = Thresholds { f1: Vec::new(), f4: Vec::new(), best_f1: Vec::new(), held_out };
+    for (class, [taught, held]) in runs.into_iter().enumerate() {
+        let runs: Vec<ScoredRun> = if chosen.held_out[class] { held } else { taught.into_iter().chain(held).collect() };
+        let radius = data.radii_voxels()[class];
+        let (threshold, best) = best_threshold(&runs, radius, TOLERANCE, 1.0);
+        chosen.f1.push(threshold);
+        chosen.best_f1.push(runs.iter().any(|run| !run.truth.is_empty()).then_some(best));
+        chosen.f4.push(best_threshold(&runs, radius, TOLERANCE, RECALL_BETA).0);
+    }
+    Ok(Some(chosen))
+}
+
+/// Best F1 of each class on the labels that are held out of training; `None` for a class with fewer than eight of them, and altogether when
+/// no class has more or `progress` ended it.
+///
+/// # Errors
+/// When a tomogram cannot be read.
+pub fn held_out_f1(
+    picker: &Picker<'_>,
+    data: &TrainingData,
+    options: &PredictOptions,
+    progress: impl FnMut(f32) -> ControlFlow<()>,
+) -> Result<Option<Vec<Option<f64>>>, PickError> {
+    let counts = data.held_out_per_class();
+    if counts.iter().all(|count| *count < ENOUGH_HELD_OUT) {
+        return Ok(None);
+    }
+    let Some(runs) = scored_runs(picker, data, options, false, progress)? else { return Ok(None) };
+    let best = |(class, [_, held]): (usize, [Vec<ScoredRun>; 2])| {
+        (counts[class] >= ENOUGH_HELD_OUT).then(|| best_threshold(&held, data.radii_voxels()[class], TOLERANCE, 1.0).1)
+    };
+    Ok(Some(runs.into_iter().enumerate().map(best).collect()))
+}
+
+/// Picks and labels of each class: in the taught parts, when these are asked for, and in those held out.
+fn scored_runs(
+    picker: &Picker<'_>,
+    data: &TrainingData,
+    options: &PredictOptions,
+    taught: bool,
     mut progress: impl FnMut(f32) -> ControlFlow<()>,
-) -> Result<Option<Vec<f32>>, PickError> {
-    let classes = data.classes().len();
-    let mut runs: Vec<Vec<ScoredRun>> = vec![Vec::new(); classes];
+) -> Result<Option<Vec<[Vec<ScoredRun>; 2]>>, PickError> {
+    let radii = data.radii_voxels();
+    let mut runs: Vec<[Vec<ScoredRun>; 2]> = vec![[Vec::new(), Vec::new()]; radii.len()];
     let labelled: Vec<_> = data.labelled().collect();
     let count = labelled.len().max(1) as f32;
-    for (index, (tomogram, supervision)) in labelled.iter().enumerate() {
-        let region = supervised_box(supervision, data.radii_voxels(), tomogram.volume.shape());
+    for (index, (tomogram, parts)) in labelled.iter().enumerate() {
+        let wanted = if taught { &parts[..] } else { &parts[1..] };
+        let Some(region) = supervised_box(wanted, radii, tomogram.volume.shape()) else { continue };
         let options = PredictOptions { region: Some(region), ..options.clone() };
         let Some(heatmaps) =
             predict(picker.network, &picker.metadata.network, picker.device, &tomogram.volume, &options, |share| {
@@ -169,24 +235,20 @@ pub fn supervised_thresholds(
             return Ok(None);
         };
         for (class, heatmap) in heatmaps.classes.iter().enumerate() {
-            let radius = data.radii_voxels()[class];
-            let picks = find_peaks(heatmap, heatmaps.cells, radius / OUTPUT_STRIDE as f64, FLOOR)
-                .into_iter()
-                .map(|peak| (peak.position.map(|p| p * OUTPUT_STRIDE as f64), peak.score))
-                .filter(|(position, _)| is_known(supervision, data.radii_voxels(), class, *position))
-                .collect();
-            let truth = supervision
-                .markers
-                .iter()
-                .filter(|(_, marker)| *marker == Marker::Particle(class))
-                .map(|(position, _)| *position)
-                .collect();
-            runs[class].push(ScoredRun { picks, truth });
+            let peaks = find_peaks(heatmap, heatmaps.cells, radii[class] / OUTPUT_STRIDE as f64, FLOOR);
+            let picks: Vec<([f64; 3], f32)> =
+                peaks.into_iter().map(|peak| (peak.position.map(|p| p * OUTPUT_STRIDE as f64), peak.score)).collect();
+            for (runs, supervision) in runs[class].iter_mut().zip(parts) {
+                let is_known = |(position, _): &&([f64; 3], f32)| is_known(supervision, radii, class, *position);
+                let truth = supervision.markers.iter().filter(|(_, marker)| *marker == Marker::Particle(class));
+                runs.push(ScoredRun {
+                    picks: picks.iter().filter(is_known).copied().collect(),
+                    truth: truth.map(|(position, _)| *position).collect(),
+                });
+            }
         }
     }
-    let thresholds =
-        runs.iter().zip(data.radii_voxels()).map(|(runs, radius)| best_threshold(runs, *radius, TOLERANCE, 1.0).0).collect();
-    Ok(Some(thresholds))
+    Ok(Some(runs))
 }
 
 /// Whether the supervision covers `position` for `class`.
@@ -200,24 +262,29 @@ fn is_known(supervision: &Supervision, radii: &[f64], class: usize, position: [f
             let radius = match marker {
                 Marker::Particle(own) => radii[*own],
                 Marker::Negative => radii[class],
+                Marker::HeldOut(_) => return false,
             };
             crate::geometry::distance(*centre, position) <= KNOWN_RADII * radius
         })
 }
 
-/// The smallest box that holds everything supervised, with some context.
-fn supervised_box(supervision: &Supervision, radii: &[f64], shape: [usize; 3]) -> VoxelBox {
+/// The smallest box that holds everything supervised, with some context; `None` when nothing is.
+fn supervised_box(parts: &[Supervision], radii: &[f64], shape: [usize; 3]) -> Option<VoxelBox> {
     let largest = radii.iter().fold(0.0f64, |a, b| a.max(*b)) * KNOWN_RADII;
     let mut low = [f64::MAX; 3];
     let mut high = [f64::MIN; 3];
-    let balls = supervision.markers.iter().map(|(p, _)| (p.map(|v| v - largest), p.map(|v| v + largest)));
-    for (first, last) in supervision.complete.iter().copied().chain(balls) {
+    let markers = parts.iter().flat_map(|part| &part.markers).filter(|(_, marker)| !matches!(marker, Marker::HeldOut(_)));
+    let balls = markers.map(|(p, _)| (p.map(|v| v - largest), p.map(|v| v + largest)));
+    for (first, last) in parts.iter().flat_map(|part| &part.complete).copied().chain(balls) {
         for axis in 0..3 {
             low[axis] = low[axis].min(first[axis]);
             high[axis] = high[axis].max(last[axis]);
         }
     }
+    if low[0] > high[0] {
+        return None;
+    }
     let start = std::array::from_fn(|axis| (low[axis].max(0.0) as usize).saturating_sub(CONTEXT).min(shape[axis]));
     let end = std::array::from_fn(|axis| ((high[axis].max(0.0) as usize).saturating_add(1 + CONTEXT)).min(shape[axis]));
-    VoxelBox::new(start, end)
+    Some(VoxelBox::new(start, end))
 }

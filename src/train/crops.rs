@@ -45,14 +45,15 @@ impl Batch {
         let mut voxels = Vec::with_capacity(count * edge.pow(3));
         let (mut heatmap, mut weight) = (Vec::new(), Vec::new());
         let mut cells = [0; 3];
+        let shares = data.class_shares(config.balance);
         for _ in 0..count {
-            let sample = data.sample(edge, &mut random)?;
+            let sample = data.sample(edge, &shares, &mut random)?;
             voxels.extend(sample.voxels);
             heatmap.extend(sample.target.heatmap);
             weight.extend(sample.target.weight);
             cells = sample.target.cells;
         }
-        let unlabelled = match step >= config.steps && data.has_unlabelled() {
+        let unlabelled = match config.is_cotraining(step) && data.has_unlabelled() {
             true => Some(Unlabelled::draw(config, data, &mut random)?),
             false => None,
         };
@@ -69,7 +70,7 @@ impl Unlabelled {
             let crop = data.sample_unlabelled(edge, random)?;
             let mut student = without_margin(&crop, edge);
             change_intensity(&mut student, random);
-            drop_blocks(&mut student, edge, config.drop_block, random);
+            drop_blocks(&mut student, edge, config.dropped(), random);
             shown.extend(student);
             padded.push(crop);
         }

@@ -7,11 +7,14 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 
 use super::augment::{Orientation, change_intensity};
+use super::held_out::{self, Share};
 use super::protocol::{TrainingSet, TrainingTomogram};
 use crate::labels::{Class, PointKind, TomogramId};
 use crate::model::{Marker, Supervision, Target, render_target};
 use crate::volume::{NormalisedVolume, ResampledVolume, VolumeError};
 
+/// Draws of an unlabelled crop before one that is taught is taken after all: the unlabelled part may be smaller than a crop.
+const TRIES: usize = 20;
 /// Two spacings closer than this share count as the same.
 const SAME_SPACING: f64 = 0.01;
 
@@ -91,8 +94,10 @@ fn same_spacing(a: f64, b: f64) -> bool {
 #[derive(Clone)]
 struct Labelled {
     tomogram: PreparedTomogram,
-    markers: Vec<([f64; 3], Marker)>,
-    complete: Vec<([f64; 3], [f64; 3])>,
+    /// What is taught.
+    taught: Share,
+    /// What is kept for choosing thresholds.
+    held_out: Share,
 }
 
 /// Everything that crops are drawn from.
@@ -137,14 +142,14 @@ impl TrainingData {
             return Err(DataError::NoSpacing(name));
         }
         let channel: HashMap<_, usize> = set.classes.iter().enumerate().map(|(i, class)| (class.id, i)).collect();
-        let mut labelled = Vec::with_capacity(sources.len());
+        let mut parts = Vec::with_capacity(sources.len());
         for source in sources {
             let prepared = known
                 .and_then(|data| data.labelled.iter().find(|l| l.tomogram.is_for(source, spacing_angstrom)))
                 .map(|l| Ok(l.tomogram.clone()))
                 .unwrap_or_else(|| PreparedTomogram::new(source, spacing_angstrom))?;
             let scale = prepared.scale;
-            let markers = source
+            let markers: Vec<_> = source
                 .labels
                 .points
                 .values()
@@ -153,10 +158,10 @@ impl TrainingData {
                         PointKind::Particle(class) => Marker::Particle(*channel.get(&class)?),
                         PointKind::Negative => Marker::Negative,
                     };
-                    Some((point.position.map(|p| p * scale), marker))
+                    Some((point.id, point.position.map(|p| p * scale), marker))
                 })
                 .collect();
-            let complete = source
+            let complete: Vec<_> = source
                 .labels
                 .regions
                 .values()
@@ -165,8 +170,16 @@ impl TrainingData {
                     (region.voxels.start.map(|v| v as f64 * scale), region.voxels.end.map(|v| (v as f64 - 1.0) * scale))
                 })
                 .collect();
-            labelled.push(Labelled { tomogram: prepared, markers, complete });
+            parts.push((prepared, markers, complete));
         }
+        let holds_out = held_out::is_enough(parts.iter().flat_map(|(_, markers, _)| markers), set.classes.len());
+        let labelled = parts
+            .into_iter()
+            .map(|(tomogram, markers, complete)| {
+                let (taught, held_out) = held_out::split(&markers, complete, holds_out);
+                Labelled { tomogram, taught, held_out }
+            })
+            .collect();
         // Unlabelled tomograms of unknown spacing are no reason to refuse: they are left out.
         let unlabelled = set
             .tomograms
@@ -199,14 +212,15 @@ impl TrainingData {
     fn index(&mut self) {
         let mut anchors = vec![Vec::new(); self.classes.len() + 1];
         for (i, labelled) in self.labelled.iter().enumerate() {
-            for (position, marker) in &labelled.markers {
+            for (position, marker) in &labelled.taught.markers {
                 let kind = match marker {
                     Marker::Particle(class) => *class,
                     Marker::Negative => self.classes.len(),
+                    Marker::HeldOut(_) => continue,
                 };
                 anchors[kind].push((i, *position));
             }
-            for (j, (first, last)) in labelled.complete.iter().enumerate() {
+            for (j, (first, last)) in labelled.taught.complete.iter().enumerate() {
                 let voxels = (0..3).map(|axis| last[axis] - first[axis] + 1.0).product();
                 self.boxes.push((i, j, voxels));
             }
@@ -230,10 +244,28 @@ impl TrainingData {
         &self.radii_voxels
     }
 
+    /// What a cell of each class weighs in the error, 1 on average: the volume of the class's Gaussian to the power of `-balance`.
+    pub(super) fn class_shares(&self, balance: f64) -> Vec<f32> {
+        let shares: Vec<f64> = self.radii_voxels.iter().map(|radius| radius.powf(-3.0 * balance)).collect();
+        let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
+        shares.iter().map(|share| (share / mean) as f32).collect()
+    }
+
     /// Labelled particles of each class.
     pub fn labels_per_class(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
-        for (_, marker) in self.labelled.iter().flat_map(|labelled| &labelled.markers) {
+        for (_, marker) in self.labelled.iter().flat_map(|labelled| &labelled.taught.markers) {
+            if let Marker::Particle(class) | Marker::HeldOut(class) = marker {
+                counts[*class] += 1;
+            }
+        }
+        counts
+    }
+
+    /// Labelled particles of each class that are kept for choosing thresholds.
+    pub fn held_out_per_class(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes.len()];
+        for (_, marker) in self.labelled.iter().flat_map(|labelled| &labelled.held_out.markers) {
             if let Marker::Particle(class) = marker {
                 counts[*class] += 1;
             }
@@ -261,16 +293,16 @@ impl TrainingData {
         unlabelled.chain(resampled).collect()
     }
 
-    /// The labelled tomograms with their labels and complete boxes in the model's voxels.
-    pub(crate) fn labelled(&self) -> impl Iterator<Item = (&PreparedTomogram, Supervision)> {
+    /// The labelled tomograms with what is taught of them and what is held out, in the model's voxels.
+    pub(crate) fn labelled(&self) -> impl Iterator<Item = (&PreparedTomogram, [Supervision; 2])> {
         self.labelled.iter().map(|labelled| {
-            let shape = labelled.tomogram.volume.shape();
-            let supervision = Supervision {
-                markers: labelled.markers.clone(),
-                complete: labelled.complete.clone(),
-                inside: ([0.0; 3], shape.map(|n| n as f64 - 1.0)),
+            let last = labelled.tomogram.volume.shape().map(|n| n as f64 - 1.0);
+            let supervision = |share: &Share| Supervision {
+                markers: share.markers.clone(),
+                complete: share.complete.clone(),
+                inside: ([0.0; 3], last),
             };
-            (&labelled.tomogram, supervision)
+            (&labelled.tomogram, [supervision(&labelled.taught), supervision(&labelled.held_out)])
         })
     }
 
@@ -279,7 +311,7 @@ impl TrainingData {
     ///
     /// # Errors
     /// When the volume cannot be read.
-    pub(super) fn sample(&self, edge: usize, random: &mut impl Rng) -> Result<Sample, VolumeError> {
+    pub(super) fn sample(&self, edge: usize, shares: &[f32], random: &mut impl Rng) -> Result<Sample, VolumeError> {
         let near_label = self.boxes.is_empty() || random.random_bool(0.5);
         let (tomogram, origin) = match (near_label, self.anchors.choose(random)) {
             (true, Some(kind)) => {
@@ -295,7 +327,11 @@ impl TrainingData {
         let orientation = Orientation::random(random);
         voxels = orientation.apply_voxels(&voxels, edge);
         change_intensity(&mut voxels, random);
-        let target = render_target([edge; 3], &self.radii_voxels, &orientation.apply_supervision(&supervision, edge));
+        let mut target = render_target([edge; 3], &self.radii_voxels, &orientation.apply_supervision(&supervision, edge));
+        let per_class: usize = target.cells.iter().product();
+        for (weights, share) in target.weight.chunks_exact_mut(per_class.max(1)).zip(shares) {
+            weights.iter_mut().for_each(|weight| *weight *= share);
+        }
         Ok(Sample { voxels, target })
     }
 
@@ -304,21 +340,30 @@ impl TrainingData {
         !self.unlabelled.is_empty() || self.labelled.iter().any(|labelled| !labelled.is_wholly_complete())
     }
 
-    /// Draws an unlabelled crop of `edge + 1` voxels, turned and flipped: from any unlabelled tomogram, or from a labelled one that
-    /// is not complete. The extra voxel at the start of each axis is for views flipped about the cell grid.
+    /// Draws an unlabelled crop of `edge + 1` voxels, turned and flipped: from any unlabelled tomogram, or from the parts of a labelled
+    /// one that are not complete, each tomogram alike. The extra voxel at the start of each axis is for views flipped about the cell
+    /// grid.
     ///
     /// # Errors
     /// When the volume cannot be read.
     pub(super) fn sample_unlabelled(&self, edge: usize, random: &mut impl Rng) -> Result<Vec<f32>, VolumeError> {
-        let partly = self.labelled.iter().filter(|labelled| !labelled.is_wholly_complete()).map(|l| &l.tomogram);
-        let tomograms: Vec<&PreparedTomogram> = self.unlabelled.iter().chain(partly).collect();
+        let whole = self.unlabelled.iter().map(|tomogram| (tomogram, None));
+        let partly = self.labelled.iter().filter(|labelled| !labelled.is_wholly_complete()).map(|l| (&l.tomogram, Some(l)));
+        let tomograms: Vec<_> = whole.chain(partly).collect();
         let edge = edge + 1;
-        let Some(tomogram) = tomograms.choose(random) else { return Ok(vec![0.0; edge.pow(3)]) };
+        let Some((tomogram, labels)) = tomograms.choose(random) else { return Ok(vec![0.0; edge.pow(3)]) };
         let shape = tomogram.volume.shape();
-        let origin = std::array::from_fn(|axis| {
-            let slack = shape[axis].saturating_sub(edge) as i64;
-            clamp_origin(random.random_range(0..=slack), 0, shape[axis] as i64, edge as i64)
-        });
+        let mut origin = [0; 3];
+        for _ in 0..TRIES {
+            origin = std::array::from_fn(|axis| {
+                let slack = shape[axis].saturating_sub(edge) as i64;
+                clamp_origin(random.random_range(0..=slack), 0, shape[axis] as i64, edge as i64)
+            });
+            let centre = origin.map(|start| start as f64 + edge as f64 / 2.0);
+            if !labels.is_some_and(|labelled| labelled.is_taught(centre)) {
+                break;
+            }
+        }
         let voxels = tomogram.volume.read(origin, [edge; 3])?;
         Ok(Orientation::random(random).apply_voxels(&voxels, edge))
     }
@@ -346,7 +391,7 @@ impl TrainingData {
             .map_or((0, 0), |(tomogram, index, _)| (*tomogram, *index));
         let labelled = &self.labelled[tomogram];
         let shape = labelled.tomogram.volume.shape();
-        let (first, last) = labelled.complete[index];
+        let (first, last) = labelled.taught.complete[index];
         let origin = std::array::from_fn(|axis| {
             let (low, high) = (first[axis].floor() as i64, last[axis].ceil() as i64 + 1);
             let slack = (high - low - edge as i64).max(0);
@@ -368,7 +413,16 @@ impl Labelled {
     /// Whether a complete box covers the whole tomogram.
     fn is_wholly_complete(&self) -> bool {
         let shape = self.tomogram.volume.shape();
-        self.complete.iter().any(|(first, last)| (0..3).all(|axis| first[axis] <= 0.5 && last[axis] >= shape[axis] as f64 - 1.5))
+        let covers = |(first, last): &([f64; 3], [f64; 3])| {
+            (0..3).all(|axis| first[axis] <= 0.5 && last[axis] >= shape[axis] as f64 - 1.5)
+        };
+        self.taught.complete.iter().any(covers)
+    }
+
+    /// Whether everything round a position is taught.
+    fn is_taught(&self, position: [f64; 3]) -> bool {
+        let holds = |(first, last): &([f64; 3], [f64; 3])| (0..3).all(|axis| (first[axis]..=last[axis]).contains(&position[axis]));
+        self.taught.complete.iter().any(holds)
     }
 
     /// Labels and boxes that reach into a crop, in the crop's coordinates.
@@ -379,12 +433,13 @@ impl Labelled {
         let shape = self.tomogram.volume.shape();
         Supervision {
             markers: self
+                .taught
                 .markers
                 .iter()
                 .map(|(position, marker)| (shift(*position), *marker))
                 .filter(|(p, _)| p.iter().all(|v| (-margin..=edge as f64 + margin).contains(v)))
                 .collect(),
-            complete: self.complete.iter().map(|(first, last)| (shift(*first), shift(*last))).collect(),
+            complete: self.taught.complete.iter().map(|(first, last)| (shift(*first), shift(*last))).collect(),
             inside: (shift([0.0; 3]), shift(shape.map(|n| n as f64 - 1.0))),
         }
     }

@@ -7,10 +7,12 @@ mod augment;
 mod cotrain;
 mod crops;
 mod data;
+mod held_out;
 mod live;
 mod optimiser;
 mod priority;
 mod protocol;
+mod run_file;
 mod schedule;
 mod session;
 mod trainer;
@@ -19,8 +21,9 @@ mod worker;
 pub use data::{DataError, PreparedTomogram, TrainingData};
 pub use priority::compute_in_background;
 pub use protocol::{
-    Command, DeviceChoice, Event, Heatmap, LiveView, Pick, PickSet, Preset, Progress, TrainConfig, TrainingSet, TrainingTomogram,
+    CHECKPOINT_EVERY_SECS, Command, DeviceChoice, Event, Heatmap, LiveView, Method, Pick, PickSet, Preset, Progress, Stage, TrainConfig, TrainingSet, TrainingTomogram,
 };
+pub use run_file::RunFile;
 pub use session::{Service, Session, SessionEnds, SessionError};
 pub use trainer::{StepLoss, TrainError, Trainer};
 

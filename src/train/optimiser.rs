@@ -1,12 +1,12 @@
 //! Adam, the clipping of its gradients, and the running average of the weights, in one pass over each weight.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 
-use crate::model::Network;
+use crate::model::{Network, Weight, WeightsError, load_weights, named_weights};
 use crate::model::update::{Factors, Moments, square_sum, update};
 
 /// Largest norm of all gradients together.
@@ -73,6 +73,90 @@ impl Learner {
         let average = average.map(&mut PutBack { tensors: pass.averaged });
         self.networks = Some((network, average));
     }
+}
+
+/// What a learner has to remember to go on as if it had never stopped: by name, see [`Learner::memory`].
+pub(super) type Memory = BTreeMap<String, Weight>;
+
+impl Learner {
+    /// Everything that is learnt: `student.` and `average.` with the networks' weights, `first.` and `second.` with the moments
+    /// of the gradients that each weight has had.
+    pub fn memory(&self) -> Memory {
+        let mut memory = Memory::new();
+        let mut add = |part: &str, weights: Memory| {
+            memory.extend(weights.into_iter().map(|(name, weight)| (format!("{part}.{name}"), weight)));
+        };
+        add("student", named_weights(self.network()));
+        add("average", named_weights(self.average()));
+        let names = names(self.network());
+        for (part, pick) in [("first", (|m| &m.first) as fn(&Moments) -> &Tensor<1>), ("second", |m| &m.second)] {
+            let values = |moments: &Moments| pick(moments).to_data().iter::<f32>().collect::<Vec<_>>();
+            let weight = |moments: &Moments| {
+                let values = values(moments);
+                (vec![values.len()], values)
+            };
+            add(part, self.moments.iter().filter_map(|(id, m)| Some((names.get(id)?.clone(), weight(m)))).collect());
+        }
+        memory
+    }
+
+    /// A learner that goes on from `memory` after `steps` steps; `network` gives the shape and the device.
+    ///
+    /// # Errors
+    /// When a weight is missing, has another shape, or has no place.
+    pub fn recall(network: Network, memory: Memory, steps: usize) -> Result<Self, WeightsError> {
+        let mut parts: BTreeMap<String, Memory> = BTreeMap::new();
+        for (name, weight) in memory {
+            match name.split_once('.') {
+                Some((part, rest)) => parts.entry(part.to_owned()).or_default().insert(rest.to_owned(), weight),
+                None => return Err(WeightsError::Unknown(name)),
+            };
+        }
+        let mut take = |part: &str| parts.remove(part).unwrap_or_default();
+        let network = load_weights(network, take("student"))?;
+        let average = load_weights(network.valid(), take("average"))?;
+        let (mut first, mut second) = (take("first"), take("second"));
+        let device = average.device();
+        let lengths: HashMap<String, usize> =
+            named_weights(&average).into_iter().map(|(name, weight)| (name, weight.1.len())).collect();
+        let mut moments = HashMap::new();
+        for (id, name) in names(&network) {
+            let (Some(one), Some(two)) = (first.remove(&name), second.remove(&name)) else { continue };
+            let length = |weight: &Weight| weight.1.len();
+            let needed = *lengths.get(&name).unwrap_or(&0);
+            if length(&one) != needed || length(&two) != needed {
+                return Err(WeightsError::Shape { name, found: one.0, needed: vec![needed] });
+            }
+            let tensor = |weight: Weight| Tensor::from_data(TensorData::new(weight.1, weight.0), &device);
+            moments.insert(id, Moments { first: tensor(one), second: tensor(two) });
+        }
+        if let Some(name) = first.into_keys().chain(second.into_keys()).chain(parts.into_keys()).next() {
+            return Err(WeightsError::Unknown(name));
+        }
+        Ok(Self { networks: Some((network, average)), moments, steps: i32::try_from(steps).unwrap_or(i32::MAX) })
+    }
+}
+
+/// The path of each weight.
+fn names(network: &Network) -> HashMap<ParamId, String> {
+    struct Names {
+        path: Vec<String>,
+        names: HashMap<ParamId, String>,
+    }
+    impl ModuleVisitor for Names {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.names.insert(param.id, self.path.join("."));
+        }
+    }
+    let mut names = Names { path: Vec::new(), names: HashMap::new() };
+    network.visit(&mut names);
+    names.names
 }
 
 /// The factor that brings the common norm of all gradients down to the largest allowed, 1 or less; one value on the device.

@@ -61,21 +61,42 @@ pub enum Preset {
     ResNet34,
 }
 
+/// What a run learns from, besides the labels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Nothing: labelled crops alone.
+    Supervised,
+    /// Unlabelled crops through an averaged teacher that sees one view (Tarvainen and Valpola, arXiv 1703.01780).
+    MeanTeacher,
+    /// The same with multi-view pseudo-labels and DropBlock (arXiv 2510.22454).
+    #[default]
+    Semi,
+}
+
+/// Seconds of training between two checkpoints of a run.
+pub const CHECKPOINT_EVERY_SECS: f64 = 120.0;
+
 /// Settings of a training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TrainConfig {
     /// The network.
     pub preset: Preset,
+    /// What is learnt besides the labels.
+    pub method: Method,
     /// Optimiser steps on labelled crops alone: burn-in, when co-training follows.
     pub steps: usize,
-    /// Further steps of co-training with unlabelled crops; none when there is nothing unlabelled.
+    /// Further steps of co-training with unlabelled crops; none when nothing is unlabelled or the method is supervised.
     pub cotrain_steps: usize,
-    /// Whether the teacher's map is the mean over the crop and its three flips.
+    /// Whether the teacher's map is the mean over the crop and its three flips; [`Method::Semi`] alone heeds it.
     pub multi_view: bool,
-    /// Share of an unlabelled crop's voxels that the student does not see.
+    /// Share of an unlabelled crop's voxels that the student does not see; [`Method::Semi`] alone heeds it.
     pub drop_block: f64,
     /// Weight of the consistency loss beside the supervised one.
     pub consistency: f64,
+    /// Steps of co-training over which that weight rises from nothing.
+    pub ramp: usize,
     /// Edge of a cubic crop, in voxels; a multiple of the network's total stride.
     pub crop: usize,
     /// Crops per step.
@@ -84,12 +105,19 @@ pub struct TrainConfig {
     pub learning_rate: f64,
     /// Alpha of the reweighted squared error.
     pub alpha: f64,
+    /// How far the classes' shares of the error are evened out: a class weighs as its Gaussian's volume to the power of minus this.
+    /// 0: each cell counts alike, so that large particles dominate; 1: each particle does.
+    pub balance: f64,
     /// Decay of the exponential moving average of the weights, per step.
     pub ema: f64,
     /// Seed of everything random; the same seed on the same device gives the same run.
     pub seed: u64,
     /// Where to compute.
     pub device: DeviceChoice,
+    /// The step after which the run ends though more are planned, to be resumed from its checkpoint later.
+    pub stop_after: Option<usize>,
+    /// Where a checkpoint of the run is written, every [`CHECKPOINT_EVERY_SECS`] seconds and at its end.
+    pub checkpoint: Option<PathBuf>,
     /// Seconds of training between two refreshes of the live view; `None`: no live view.
     pub live_view_secs: Option<f64>,
 }
@@ -98,20 +126,42 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             preset: Preset::Compact,
+            method: Method::Semi,
             steps: 600,
             cotrain_steps: 0,
             multi_view: true,
             drop_block: 0.1,
             consistency: 1.0,
+            ramp: 50,
             crop: 64,
             batch: 2,
             learning_rate: 1e-3,
             alpha: 0.25,
+            balance: 0.0,
             ema: 0.99,
             seed: 0,
             device: DeviceChoice::Auto,
+            stop_after: None,
+            checkpoint: None,
             live_view_secs: None,
         }
+    }
+}
+
+impl TrainConfig {
+    /// Whether the teacher's map is the mean over views.
+    pub fn has_views(&self) -> bool {
+        self.method == Method::Semi && self.multi_view
+    }
+
+    /// Share of the voxels that DropBlock hides from the student.
+    pub fn dropped(&self) -> f64 {
+        if self.method == Method::Semi { self.drop_block } else { 0.0 }
+    }
+
+    /// Whether a step, counted from 0, learns from unlabelled crops too, where there are any.
+    pub fn is_cotraining(&self, step: usize) -> bool {
+        self.method != Method::Supervised && step >= self.steps
     }
 }
 
@@ -123,6 +173,16 @@ pub enum Command {
         config: TrainConfig,
         /// What to learn from.
         set: TrainingSet,
+    },
+    /// Go on with a run from its checkpoint; replaces a run in progress. The settings that describe the network and its crops are
+    /// those of the checkpoint.
+    Continue {
+        /// Settings of the run.
+        config: TrainConfig,
+        /// What to learn from.
+        set: TrainingSet,
+        /// The checkpoint, see [`TrainConfig::checkpoint`].
+        run: PathBuf,
     },
     /// Labels, regions or tomograms have changed; a run in progress continues with them from its next step. The classes'
     /// number must stay as it was: otherwise the run fails with a message.
@@ -158,9 +218,34 @@ pub enum Command {
     SaveModel(PathBuf),
 }
 
+/// What a run is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Learning from labelled crops, with no other stage to follow.
+    #[default]
+    Supervised,
+    /// Learning from labelled crops, before co-training.
+    BurnIn,
+    /// Learning from labelled and unlabelled crops.
+    CoTraining,
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Supervised => "training",
+            Self::BurnIn => "burn-in",
+            Self::CoTraining => "co-training",
+        })
+    }
+}
+
 /// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Progress {
+    /// Stage of the latest step.
+    pub stage: Stage,
     /// Steps done.
     pub step: usize,
     /// Steps planned, burn-in and co-training together.
@@ -169,6 +254,10 @@ pub struct Progress {
     pub loss: f32,
     /// Consistency loss of the latest step; `None` during burn-in.
     pub consistency_loss: Option<f32>,
+    /// Root mean square of the difference between the student's and the teacher's maps of unlabelled crops; `None` during burn-in.
+    pub difference: Option<f32>,
+    /// Mean over the classes of the best F1 on labels held out of training, when it was measured after this step.
+    pub held_out_f1: Option<f32>,
     /// Recent speed.
     pub steps_per_second: f32,
     /// Expected time left.

@@ -64,6 +64,11 @@ impl SessionEnds {
         }
     }
 
+    /// Whether a command waits.
+    pub fn has_command(&self) -> bool {
+        !self.commands.is_empty()
+    }
+
     /// Sends an event and asks the front end to look. Progress is dropped when the front end lags; other events wait.
     pub fn emit(&self, event: Event) {
         match self.events.try_send(event) {

@@ -195,6 +195,97 @@ fn co_training_needs_something_unlabelled_and_reports_both_losses() {
 }
 
 #[test]
+fn a_supervised_run_and_a_mean_teacher_leave_out_what_they_are_named_for() {
+    let (labelled, _) = ball_tomogram(1, [32, 40, 40], 8);
+    let (mut other, _) = ball_tomogram(2, [32, 40, 40], 9);
+    other.labels = TomogramLabels::default();
+    let both = TrainingSet { classes: classes(), tomograms: vec![labelled, other] };
+    let run = |config: TrainConfig| {
+        let mut trainer = Trainer::new(TrainConfig { cotrain_steps: 2, ..config }, &both).unwrap();
+        (0..trainer.steps_planned()).map(|_| trainer.step().unwrap()).collect::<Vec<_>>()
+    };
+    let supervised = run(TrainConfig { method: Method::Supervised, ..config(1) });
+    assert_eq!(supervised.len(), 1);
+    let plain = TrainConfig { method: Method::MeanTeacher, ..config(1) };
+    let teacher = run(plain.clone());
+    assert!(teacher[1].consistency.is_some() && teacher[1].difference.is_some_and(|d| d > 0.0));
+    // Parts that only the full method has change nothing here, and with both off it is the same run.
+    assert_eq!(teacher, run(TrainConfig { multi_view: false, drop_block: 0.5, ..plain }));
+    assert_eq!(teacher, run(TrainConfig { multi_view: false, drop_block: 0.0, ..config(1) }));
+    assert_ne!(teacher, run(TrainConfig { drop_block: 0.0, ..config(1) }), "four views teach otherwise than one");
+    assert_ne!(teacher, run(TrainConfig { multi_view: false, ..config(1) }), "DropBlock hides something");
+}
+
+#[test]
+fn a_resumed_run_continues_the_same_curve() {
+    let (labelled, _) = ball_tomogram(1, [32, 40, 40], 8);
+    let (mut other, _) = ball_tomogram(2, [32, 40, 40], 9);
+    other.labels = TomogramLabels::default();
+    let both = TrainingSet { classes: classes(), tomograms: vec![labelled, other] };
+    let config = TrainConfig { cotrain_steps: 4, ramp: 2, ..config(3) };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("half.run");
+    let mut whole = Trainer::new(config.clone(), &both).unwrap();
+    let mut losses = Vec::new();
+    for step in 0..7 {
+        // In either stage.
+        if step == 2 || step == 5 {
+            whole.save_run(&file).unwrap();
+            let mut again = Trainer::resume(&file, config.clone(), &both).unwrap();
+            assert_eq!(again.steps_done(), step);
+            losses = (step..7).map(|_| again.step().unwrap()).collect();
+        }
+        let loss = whole.step().unwrap();
+        if let Some(expected) = (!losses.is_empty()).then(|| losses.remove(0)) {
+            assert_eq!(loss, expected, "step {step}");
+        }
+    }
+    let run = RunFile::read(&file).unwrap();
+    assert_eq!((run.config, run.metadata.steps), (config.clone(), 5));
+
+    // Neither kind of file passes for the other, and other classes are refused.
+    let model = folder.path().join("a.model");
+    whole.checkpoint().save(&model).unwrap();
+    let refusal = |path: &std::path::Path, set: &TrainingSet| Trainer::resume(path, config.clone(), set).err().unwrap().to_string();
+    assert!(refusal(&model, &both).contains("finished model"), "{}", refusal(&model, &both));
+    let device = crate::model::select(DeviceChoice::Cpu).unwrap().device;
+    assert!(crate::model::Checkpoint::load(&file, &device).unwrap_err().to_string().contains("--resume"));
+    let mut renamed = both.clone();
+    renamed.classes[0].name = "cube".to_owned();
+    assert!(refusal(&file, &renamed).contains("other classes"));
+    let bytes = std::fs::read(&file).unwrap();
+    for length in (0..bytes.len()).step_by(bytes.len() / 50) {
+        std::fs::write(&file, &bytes[..length]).unwrap();
+        assert!(!refusal(&file, &both).is_empty());
+    }
+}
+
+#[test]
+fn with_many_labels_thresholds_come_from_some_that_were_not_taught() {
+    let (labelled, centres) = ball_tomogram(1, [64, 64, 64], 8);
+    assert!(centres.len() >= 60, "{} balls", centres.len());
+    let mut trainer = Trainer::new(config(60), &set(labelled.clone())).unwrap();
+    let held = trainer.data().held_out_per_class()[0];
+    assert!((8..=centres.len() / 3).contains(&held), "{held} of {}", centres.len());
+    for _ in 0..60 {
+        trainer.step().unwrap();
+    }
+    assert!(trainer.choose_thresholds(|_| ControlFlow::Continue(())).unwrap());
+    let metadata = trainer.checkpoint().metadata;
+    assert_eq!(metadata.held_out, [true]);
+    assert!(metadata.recall_thresholds[0] <= metadata.thresholds[0], "recall wants no fewer picks");
+    assert!(trainer.held_out_f1(|_| ControlFlow::Continue(())).unwrap().is_some_and(|f1| f1 > 0.5));
+
+    let mut few = labelled;
+    let whole = few.labels.regions.clone();
+    few.labels.points.retain(|id, _| id.0 < 20);
+    few.labels.regions = whole;
+    let trainer = Trainer::new(config(1), &set(few)).unwrap();
+    assert_eq!(trainer.data().held_out_per_class(), [0]);
+    assert_eq!(trainer.held_out_f1(|_| ControlFlow::Continue(())).unwrap(), None);
+}
+
+#[test]
 fn what_cannot_be_trained_on_is_said_with_its_remedy() {
     let (labelled, _) = ball_tomogram(1, [32, 32, 32], 5);
     let message = |config: TrainConfig, set: &TrainingSet| Trainer::new(config, set).err().expect("refused").to_string();

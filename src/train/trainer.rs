@@ -1,6 +1,7 @@
 //! One training run, step by step.
 
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::module::Module;
@@ -11,16 +12,14 @@ use super::cotrain::consistency_weight;
 use super::crops::{Batch, Drawer, Unlabelled, without_margin};
 use super::data::{DataError, TrainingData};
 use super::optimiser::Learner;
-use super::protocol::{TrainConfig, TrainingSet};
+use super::protocol::{Stage, TrainConfig, TrainingSet};
+use super::run_file::RunFile;
 use super::schedule::{average_decay, learning_rate};
 use crate::model::{
-    Checkpoint, DeviceError, ModelMetadata, NetworkConfig, OUTPUT_STRIDE, Selected, select, weighted_squared_error,
+    Checkpoint, CheckpointError, DeviceError, ModelMetadata, NetworkConfig, OUTPUT_STRIDE, Selected, select, weighted_squared_error,
 };
-use crate::pick::{PickError, Picker, PredictOptions, mean_of_views, supervised_thresholds};
+use crate::pick::{PickError, Picker, PredictOptions, held_out_f1, mean_of_views, supervised_thresholds};
 use crate::volume::VolumeError;
-
-/// Steps over which the consistency loss comes in.
-const RAMP: usize = 50;
 
 /// The losses of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,6 +28,9 @@ pub struct StepLoss {
     pub supervised: f32,
     /// Between student and teacher on unlabelled crops, before its weight; `None` during burn-in.
     pub consistency: Option<f32>,
+    /// Root mean square of the difference between the student's and the teacher's maps of the unlabelled crops; `None` during
+    /// burn-in.
+    pub difference: Option<f32>,
 }
 
 /// Why a run cannot start or go on.
@@ -59,6 +61,12 @@ pub enum TrainError {
         /// The loss.
         loss: f32,
     },
+    /// The checkpoint of a run cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The checkpoint is of a run on other classes.
+    #[error("this run learnt other classes, or in another order; resume it with its own classes: {0}")]
+    OtherClasses(PathBuf),
     /// Thresholds could not be chosen.
     #[error(transparent)]
     Pick(#[from] PickError),
@@ -92,6 +100,40 @@ impl Trainer {
         Ok(Self { config, device, learner: Learner::new(network), drawer, data: Arc::new(data), metadata, step: 0 })
     }
 
+    /// Goes on from the checkpoint of a run, with its step, optimiser, average and random state. `config` may change the length of
+    /// the stages, the method and the weights of the losses; the network, its crops and the seed stay those of the run.
+    ///
+    /// # Errors
+    /// When the file does not serve, when the classes are not those of the run, and as [`Trainer::new`].
+    pub fn resume(path: &Path, config: TrainConfig, set: &TrainingSet) -> Result<Self, TrainError> {
+        let run = RunFile::read(path)?;
+        let same_names = run.metadata.classes.len() == set.classes.len()
+            && run.metadata.classes.iter().zip(&set.classes).all(|(a, b)| a.name == b.name);
+        if !same_names {
+            return Err(TrainError::OtherClasses(path.to_owned()));
+        }
+        let config = TrainConfig { preset: run.config.preset, crop: run.config.crop, seed: run.config.seed, ..config };
+        let network_config = run.metadata.network.clone();
+        check(&config, network_config.total_stride())?;
+        let device = select(config.device)?;
+        let data = TrainingData::new(set, Some(run.metadata.spacing_angstrom), None)?;
+        let network = network_config.init(config.seed, &device.device.clone().autodiff());
+        let step = run.metadata.steps;
+        let learner = Learner::recall(network, run.memory, step)
+            .map_err(|fault| CheckpointError::Weights { fault, path: path.to_owned() })?;
+        let metadata = ModelMetadata { classes: data.classes().to_vec(), ..run.metadata };
+        let drawer = Drawer::start(&config);
+        Ok(Self { config, device, learner, drawer, data: Arc::new(data), metadata, step })
+    }
+
+    /// Writes everything that [`Trainer::resume`] needs: whole or not at all.
+    ///
+    /// # Errors
+    /// When the file system refuses; an existing file is then unchanged.
+    pub fn save_run(&self, path: &Path) -> Result<(), CheckpointError> {
+        RunFile { config: self.config.clone(), metadata: self.metadata.clone(), memory: self.learner.memory() }.write(path)
+    }
+
     /// Takes over changed labels, regions and tomograms. The network, its optimiser and the step stay.
     ///
     /// # Errors
@@ -116,16 +158,17 @@ impl Trainer {
     /// # Errors
     /// When a tomogram cannot be read, or when the loss is no number any more.
     pub fn step(&mut self) -> Result<StepLoss, TrainError> {
-        let ahead = self.step + 1 < self.steps_planned();
+        let ahead = self.step + 1 < self.last_step();
         let mut batch = self.drawer.batch(&self.data, self.step, ahead)?;
         let [voxels, heatmap, weight] = self.tensors(&mut batch);
         let prediction = self.learner.network().forward(voxels);
         let mut loss = weighted_squared_error(prediction, heatmap, weight, self.config.alpha);
-        let mut value = StepLoss { supervised: loss.clone().into_scalar::<f32>(), consistency: None };
+        let mut value = StepLoss { supervised: loss.clone().into_scalar::<f32>(), consistency: None, difference: None };
         if let Some(crops) = batch.unlabelled {
             let into = self.step.saturating_sub(self.config.steps);
-            let weight = consistency_weight(into, RAMP, self.config.consistency);
-            let consistency = self.consistency(crops);
+            let weight = consistency_weight(into, self.config.ramp, self.config.consistency);
+            let (consistency, difference) = self.consistency(crops);
+            value.difference = Some(difference.into_scalar::<f32>().sqrt());
             value.consistency = Some(consistency.clone().into_scalar::<f32>());
             loss = loss + consistency.mul_scalar(weight);
         }
@@ -141,13 +184,14 @@ impl Trainer {
         Ok(value)
     }
 
-    /// The loss between the student on what it is shown of unlabelled crops and the teacher's maps of them.
-    fn consistency(&self, crops: Unlabelled) -> Tensor<1> {
+    /// The loss between the student on what it is shown of unlabelled crops and the teacher's maps of them, and the mean square of
+    /// their difference.
+    fn consistency(&self, crops: Unlabelled) -> (Tensor<1>, Tensor<1>) {
         let (batch, edge, classes) = (self.config.batch, self.config.crop, self.data.classes().len());
         let plain = &self.device.device;
         let mut taught = Vec::new();
         for padded in &crops.padded {
-            let teacher = match self.config.multi_view {
+            let teacher = match self.config.has_views() {
                 true => mean_of_views(self.learner.average(), plain, padded, [edge; 3], true),
                 false => mean_of_views(self.learner.average(), plain, &without_margin(padded, edge), [edge; 3], false),
             };
@@ -158,7 +202,9 @@ impl Trainer {
         let input = Tensor::<5>::from_data(TensorData::new(crops.shown, [batch, 1, edge, edge, edge]), &device);
         let target = Tensor::from_data(TensorData::new(taught, [batch, classes, cells, cells, cells]), &device);
         let everywhere = Tensor::ones_like(&target);
-        weighted_squared_error(self.learner.network().forward(input), target, everywhere, self.config.alpha)
+        let map = self.learner.network().forward(input);
+        let apart = map.clone().inner() - target.clone().inner();
+        (weighted_squared_error(map, target, everywhere, self.config.alpha), (apart.clone() * apart).mean())
     }
 
     /// A batch on the device: voxels `[n, 1, z, y, x]`, targets and weights `[n, classes, z/2, y/2, x/2]`.
@@ -174,10 +220,25 @@ impl Trainer {
         ]
     }
 
+    /// The stage of the next step.
+    pub fn stage(&self) -> Stage {
+        let cotrains = self.steps_planned() > self.config.steps;
+        match (cotrains, self.config.is_cotraining(self.step)) {
+            (false, _) => Stage::Supervised,
+            (true, false) => Stage::BurnIn,
+            (true, true) => Stage::CoTraining,
+        }
+    }
+
+    /// The step after which the run ends.
+    pub fn last_step(&self) -> usize {
+        self.steps_planned().min(self.config.stop_after.unwrap_or(usize::MAX))
+    }
+
     /// Steps planned: burn-in, and co-training where there is something unlabelled.
     pub fn steps_planned(&self) -> usize {
-        let cotrain = if self.data.has_unlabelled() { self.config.cotrain_steps } else { 0 };
-        self.config.steps + cotrain
+        let cotrains = self.config.is_cotraining(self.config.steps) && self.data.has_unlabelled();
+        self.config.steps + if cotrains { self.config.cotrain_steps } else { 0 }
     }
 
     /// Steps done.
@@ -217,12 +278,25 @@ impl Trainer {
     pub fn choose_thresholds(&mut self, progress: impl FnMut(f32) -> ControlFlow<()>) -> Result<bool, TrainError> {
         let options = PredictOptions::default();
         match supervised_thresholds(&self.picker(), &self.data, &options, progress)? {
-            Some(thresholds) => {
-                self.metadata.thresholds = thresholds;
+            Some(chosen) => {
+                self.metadata.thresholds = chosen.f1;
+                self.metadata.recall_thresholds = chosen.f4;
+                self.metadata.held_out = chosen.held_out;
                 Ok(true)
             }
             None => Ok(false),
         }
+    }
+
+    /// Mean over the classes of the best F1 on the labels that are held out of training; `None` when there are too few of them, or
+    /// `progress` ended it.
+    ///
+    /// # Errors
+    /// When a tomogram cannot be read.
+    pub fn held_out_f1(&self, progress: impl FnMut(f32) -> ControlFlow<()>) -> Result<Option<f32>, TrainError> {
+        let scores = held_out_f1(&self.picker(), &self.data, &PredictOptions::default(), progress)?;
+        let scores: Vec<f64> = scores.unwrap_or_default().into_iter().flatten().collect();
+        Ok((!scores.is_empty()).then(|| (scores.iter().sum::<f64>() / scores.len() as f64) as f32))
     }
 
     /// The model as it stands: the averaged weights.
@@ -243,6 +317,15 @@ fn check(config: &TrainConfig, multiple: usize) -> Result<(), TrainError> {
         }
         () if !(0.0..1.0).contains(&config.drop_block) => {
             format!("a dropped share of {} does not serve; use 0 to below 1", config.drop_block)
+        }
+        () if !(0.0..1.0).contains(&config.ema) => {
+            format!("a decay of {} does not serve; use 0 to below 1, such as 0.99", config.ema)
+        }
+        () if !(config.alpha.is_finite() && config.alpha >= 0.0) => {
+            format!("an alpha of {} does not serve; use 0 or more, such as 0.25", config.alpha)
+        }
+        () if !(0.0..=2.0).contains(&config.balance) => {
+            format!("a balance of {} does not serve; use 0 to 2", config.balance)
         }
         () if !(config.consistency.is_finite() && config.consistency >= 0.0) => {
             format!("a consistency weight of {} does not serve; use 0 or more", config.consistency)

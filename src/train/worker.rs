@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::live::Live;
-use super::protocol::{Command, DeviceChoice, Event, LiveView, Progress, TrainConfig, TrainingSet, TrainingTomogram};
+use super::protocol::{
+    CHECKPOINT_EVERY_SECS, Command, DeviceChoice, Event, LiveView, Progress, Stage, TrainingTomogram,
+};
 use super::session::{Service, SessionEnds};
 use super::trainer::{StepLoss, TrainError, Trainer};
 use crate::labels::TomogramId;
@@ -19,6 +21,10 @@ use crate::pick::{Picker, PredictOptions, view_of};
 
 /// Steps over which speed is averaged.
 const SPEED_WINDOW: usize = 20;
+/// Share of the time that scoring the held-out labels may take.
+const MEASURING_SHARE: f64 = 0.05;
+/// Steps before which scoring them tells nothing.
+const FIRST_MEASURED: usize = 50;
 
 /// The real service of a session.
 #[derive(Default)]
@@ -61,7 +67,8 @@ impl Worker {
 
     fn handle_one(&mut self, command: Command, ends: &SessionEnds) -> anyhow::Result<()> {
         match command {
-            Command::Train { config, set } => self.train(config, set, ends),
+            Command::Train { config, set } => self.train(Trainer::new(config, &set)?, set.tomograms, ends),
+            Command::Continue { config, set, run } => self.train(Trainer::resume(&run, config, &set)?, set.tomograms, ends),
             Command::Pick { tomograms, flips } => self.pick(&tomograms, flips, ends),
             Command::LoadModel { path, device } => self.load(&path, device, ends),
             Command::SaveModel(path) => {
@@ -119,15 +126,19 @@ impl Worker {
         Ok(())
     }
 
-    fn train(&mut self, config: TrainConfig, set: TrainingSet, ends: &SessionEnds) -> anyhow::Result<()> {
-        let mut trainer = Trainer::new(config, &set)?;
-        let mut tomograms = set.tomograms;
+    fn train(
+        &mut self,
+        mut trainer: Trainer,
+        mut tomograms: Vec<TrainingTomogram>,
+        ends: &SessionEnds,
+    ) -> anyhow::Result<()> {
         ends.emit(Event::Started { device: trainer.device().name.clone(), parameters: trainer.parameters() });
         trainer.data().notes().into_iter().for_each(|note| ends.emit(Event::Note(note)));
-        let mut run = Run { live: None, failed_focus: None, elapsed: Duration::ZERO, recent: VecDeque::new() };
+        let mut run = Run::new();
         let mut outcome = Outcome::GoOn;
-        while trainer.steps_done() < trainer.steps_planned() {
+        while trainer.steps_done() < trainer.last_step() {
             let start = Instant::now();
+            let stage = trainer.stage();
             let loss = match trainer.step() {
                 Ok(loss) => loss,
                 Err(error) => {
@@ -140,7 +151,9 @@ impl Worker {
             };
             let spent = start.elapsed();
             run.note_step(spent);
-            ends.emit(Event::Progress(run.progress(&trainer, loss)));
+            let held_out_f1 = run.measure(&trainer, ends);
+            ends.emit(Event::Progress(Progress { held_out_f1, ..run.progress(&trainer, stage, loss) }));
+            run.keep(&trainer, ends);
             self.refresh_live(&trainer, &tomograms, &mut run, spent, ends);
             outcome = self.take_commands(&mut trainer, &mut tomograms, ends)?;
             if !matches!(outcome, Outcome::GoOn) {
@@ -150,7 +163,10 @@ impl Worker {
         if matches!(outcome, Outcome::Abandon) {
             return Ok(());
         }
-        let stopped = matches!(outcome, Outcome::Stop);
+        let stopped = trainer.steps_done() < trainer.steps_planned();
+        if let Some(path) = trainer.config().checkpoint.clone() {
+            save_run(&trainer, &path, ends);
+        }
         // The model is usable with its former thresholds should choosing them fail.
         ends.emit(Event::Note("choosing thresholds on the labelled data".to_owned()));
         let chosen = trainer.choose_thresholds(|_| postpone(&mut self.postponed, ends));
@@ -209,7 +225,7 @@ impl Worker {
                     Ok(()) => ends.emit(Event::ModelSaved(path)),
                     Err(error) => ends.emit(Event::Note(error.to_string())),
                 },
-                restart @ (Command::Train { .. } | Command::LoadModel { .. }) => {
+                restart @ (Command::Train { .. } | Command::Continue { .. } | Command::LoadModel { .. }) => {
                     self.postponed.push_front(restart);
                     return Ok(Outcome::Stop);
                 }
@@ -269,15 +285,72 @@ fn postpone(postponed: &mut VecDeque<Command>, ends: &SessionEnds) -> ControlFlo
     }
 }
 
+/// Writes the checkpoint of a run; that it fails is said and ends nothing.
+fn save_run(trainer: &Trainer, path: &Path, ends: &SessionEnds) {
+    if let Err(error) = trainer.save_run(path) {
+        ends.emit(Event::Note(format!("the run could not be kept: {error}")));
+    }
+}
+
 /// What a run keeps besides the trainer.
 struct Run {
     live: Option<Live>,
     failed_focus: Option<TomogramId>,
     elapsed: Duration,
     recent: VecDeque<Instant>,
+    /// Time spent on scoring held-out labels.
+    measuring: Duration,
+    /// When the checkpoint was last written.
+    kept: Instant,
+    /// Whether measuring has failed, which is said once.
+    is_blind: bool,
 }
 
 impl Run {
+    fn new() -> Self {
+        Self {
+            live: None,
+            failed_focus: None,
+            elapsed: Duration::ZERO,
+            recent: VecDeque::new(),
+            measuring: Duration::ZERO,
+            kept: Instant::now(),
+            is_blind: false,
+        }
+    }
+
+    /// F1 on the held-out labels, as often as a twentieth of the time allows.
+    fn measure(&mut self, trainer: &Trainer, ends: &SessionEnds) -> Option<f32> {
+        let due = self.measuring.as_secs_f64() < MEASURING_SHARE * self.elapsed.as_secs_f64();
+        if self.is_blind || !due || trainer.steps_done() < FIRST_MEASURED {
+            return None;
+        }
+        let start = Instant::now();
+        // A request of the user, a pause as much as a stop, goes before it; the loop of steps answers it.
+        let measured = trainer.held_out_f1(|_| match ends.has_command() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        });
+        self.measuring += start.elapsed();
+        match measured {
+            Ok(score) => score,
+            Err(error) => {
+                self.is_blind = true;
+                ends.emit(Event::Note(format!("the held-out labels cannot be scored: {error}")));
+                None
+            }
+        }
+    }
+
+    /// Writes the run's checkpoint when it is time.
+    fn keep(&mut self, trainer: &Trainer, ends: &SessionEnds) {
+        let Some(path) = &trainer.config().checkpoint else { return };
+        if self.kept.elapsed().as_secs_f64() >= CHECKPOINT_EVERY_SECS {
+            save_run(trainer, path, ends);
+            self.kept = Instant::now();
+        }
+    }
+
     fn note_step(&mut self, spent: Duration) {
         self.elapsed += spent;
         self.recent.push_back(Instant::now());
@@ -286,7 +359,7 @@ impl Run {
         }
     }
 
-    fn progress(&self, trainer: &Trainer, loss: StepLoss) -> Progress {
+    fn progress(&self, trainer: &Trainer, stage: Stage, loss: StepLoss) -> Progress {
         let (step, steps) = (trainer.steps_done(), trainer.steps_planned());
         let seconds = match (self.recent.front(), self.recent.back()) {
             (Some(first), Some(last)) if self.recent.len() > 1 => {
@@ -296,10 +369,13 @@ impl Run {
         };
         let remaining = Duration::try_from_secs_f64(seconds * (steps - step.min(steps)) as f64).unwrap_or(Duration::MAX);
         Progress {
+            stage,
             step,
             steps,
             loss: loss.supervised,
             consistency_loss: loss.consistency,
+            difference: loss.difference,
+            held_out_f1: None,
             steps_per_second: (1.0 / seconds.max(1e-9)) as f32,
             remaining,
         }

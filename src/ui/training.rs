@@ -312,7 +312,7 @@ mod tests {
         for step in 0..50_000 {
             let loss = 1.0 / (step + 1) as f32;
             let remaining = Duration::ZERO;
-            training.add_loss(&Progress { step, steps: 50_000, loss, consistency_loss: None, steps_per_second: 1.0, remaining });
+            training.add_loss(&Progress { step, steps: 50_000, loss, remaining, ..Progress::default() });
         }
         assert!((CURVE / 2..=CURVE).contains(&training.losses.len()));
         assert_eq!(training.losses[0][0], 0.0);

@@ -96,9 +96,9 @@ impl Pretend {
                 step,
                 steps,
                 loss,
-                consistency_loss: None,
                 steps_per_second: 4.0,
                 remaining,
+                ..Progress::default()
             }));
         }
         self.show(&set, ends);
