@@ -146,7 +146,9 @@ impl ModelMetadata {
             () if [self.recall_thresholds.len(), self.held_out.len()].iter().any(|count| ![0, classes].contains(count)) => {
                 format!("it names {classes} classes and {} further thresholds", self.recall_thresholds.len())
             }
-            () if self.thresholds.iter().chain(&self.recall_thresholds).any(|t| !t.is_finite()) => "a threshold is not a number".to_owned(),
+            () if self.thresholds.iter().chain(&self.recall_thresholds).any(|t| !t.is_finite()) => {
+                "a threshold is not a number".to_owned()
+            }
             () if self.normalisation != NORMALISATION => {
                 format!("its normalisation `{}` is unknown to this version", self.normalisation)
             }
@@ -171,8 +173,11 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::Io`] when the file system refuses; an existing file is then unchanged.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        let description = serde_json::to_string(&self.metadata)
-            .map_err(|error| CheckpointError::Io { action: "write", cause: error.into(), path: path.to_owned() })?;
+        let description = serde_json::to_string(&self.metadata).map_err(|error| CheckpointError::Io {
+            action: "write",
+            cause: error.into(),
+            path: path.to_owned(),
+        })?;
         write_tensors(path, KEY, description, &named_weights(&self.network))
     }
 

@@ -180,7 +180,8 @@ mod tests {
     fn a_particle_held_out_is_drawn_and_not_taught() {
         let neighbour = ([16.0, 16.0, 12.0], Marker::Particle(0));
         let held = ([16.0, 16.0, 24.0], Marker::HeldOut(0));
-        let target = |markers| render_target([32; 3], &[6.0], &Supervision { markers, complete: vec![], inside: everywhere(31.0) });
+        let target =
+            |markers| render_target([32; 3], &[6.0], &Supervision { markers, complete: vec![], inside: everywhere(31.0) });
         let (with, without) = (target(vec![neighbour, held]), target(vec![neighbour]));
         assert_eq!(with.weight, without.weight);
         // Between the two, where the neighbour's surroundings are known: sigma = 1.5 cells, 2 cells from the held particle.

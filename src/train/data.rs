@@ -421,7 +421,8 @@ impl Labelled {
 
     /// Whether everything round a position is taught.
     fn is_taught(&self, position: [f64; 3]) -> bool {
-        let holds = |(first, last): &([f64; 3], [f64; 3])| (0..3).all(|axis| (first[axis]..=last[axis]).contains(&position[axis]));
+        let holds =
+            |(first, last): &([f64; 3], [f64; 3])| (0..3).all(|axis| (first[axis]..=last[axis]).contains(&position[axis]));
         self.taught.complete.iter().any(holds)
     }
 

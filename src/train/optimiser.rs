@@ -6,8 +6,8 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 
-use crate::model::{Network, Weight, WeightsError, load_weights, named_weights};
 use crate::model::update::{Factors, Moments, square_sum, update};
+use crate::model::{Network, Weight, WeightsError, load_weights, named_weights};
 
 /// Largest norm of all gradients together.
 const LARGEST_NORM: f64 = 1.0;

@@ -191,6 +191,8 @@ pub enum Command {
     Pause,
     /// Go on after a pause.
     Resume,
+    /// Write the checkpoints of the run in progress to this file from now on, see [`TrainConfig::checkpoint`].
+    KeepRunAt(PathBuf),
     /// End the run early; the model stays and can pick and be saved.
     Stop,
     /// The tomogram and the slice that the live view should serve first: `position` is a voxel index `(z, y, x)`.

@@ -246,7 +246,8 @@ fn a_resumed_run_continues_the_same_curve() {
     // Neither kind of file passes for the other, and other classes are refused.
     let model = folder.path().join("a.model");
     whole.checkpoint().save(&model).unwrap();
-    let refusal = |path: &std::path::Path, set: &TrainingSet| Trainer::resume(path, config.clone(), set).err().unwrap().to_string();
+    let refusal =
+        |path: &std::path::Path, set: &TrainingSet| Trainer::resume(path, config.clone(), set).err().unwrap().to_string();
     assert!(refusal(&model, &both).contains("finished model"), "{}", refusal(&model, &both));
     let device = crate::model::select(DeviceChoice::Cpu).unwrap().device;
     assert!(crate::model::Checkpoint::load(&file, &device).unwrap_err().to_string().contains("--resume"));

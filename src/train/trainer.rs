@@ -16,7 +16,8 @@ use super::protocol::{Stage, TrainConfig, TrainingSet};
 use super::run_file::RunFile;
 use super::schedule::{average_decay, learning_rate};
 use crate::model::{
-    Checkpoint, CheckpointError, DeviceError, ModelMetadata, NetworkConfig, OUTPUT_STRIDE, Selected, select, weighted_squared_error,
+    Checkpoint, CheckpointError, DeviceError, ModelMetadata, NetworkConfig, OUTPUT_STRIDE, Selected, select,
+    weighted_squared_error,
 };
 use crate::pick::{PickError, Picker, PredictOptions, held_out_f1, mean_of_views, supervised_thresholds};
 use crate::volume::VolumeError;
@@ -249,6 +250,11 @@ impl Trainer {
     /// Settings of the run.
     pub fn config(&self) -> &TrainConfig {
         &self.config
+    }
+
+    /// Changes where the run's checkpoint is written.
+    pub fn keep_run_at(&mut self, path: PathBuf) {
+        self.config.checkpoint = Some(path);
     }
 
     /// The device.

@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::live::Live;
-use super::protocol::{
-    CHECKPOINT_EVERY_SECS, Command, DeviceChoice, Event, LiveView, Progress, Stage, TrainingTomogram,
-};
+use super::protocol::{CHECKPOINT_EVERY_SECS, Command, DeviceChoice, Event, LiveView, Progress, Stage, TrainingTomogram};
 use super::session::{Service, SessionEnds};
 use super::trainer::{StepLoss, TrainError, Trainer};
 use crate::labels::TomogramId;
@@ -82,7 +80,7 @@ impl Worker {
                 Ok(())
             }
             // Without a run there is nothing to pause, to end or to hand new labels to.
-            Command::UpdateSet(_) | Command::Pause | Command::Resume | Command::Stop => Ok(()),
+            Command::UpdateSet(_) | Command::KeepRunAt(_) | Command::Pause | Command::Resume | Command::Stop => Ok(()),
         }
     }
 
@@ -126,12 +124,7 @@ impl Worker {
         Ok(())
     }
 
-    fn train(
-        &mut self,
-        mut trainer: Trainer,
-        mut tomograms: Vec<TrainingTomogram>,
-        ends: &SessionEnds,
-    ) -> anyhow::Result<()> {
+    fn train(&mut self, mut trainer: Trainer, mut tomograms: Vec<TrainingTomogram>, ends: &SessionEnds) -> anyhow::Result<()> {
         ends.emit(Event::Started { device: trainer.device().name.clone(), parameters: trainer.parameters() });
         trainer.data().notes().into_iter().for_each(|note| ends.emit(Event::Note(note)));
         let mut run = Run::new();
@@ -221,6 +214,7 @@ impl Worker {
                     Err(error) => ends.emit(Event::Note(format!("training goes on with the former labels: {error}"))),
                 },
                 Command::Focus { tomogram, position } => self.focus = Some((tomogram, position)),
+                Command::KeepRunAt(path) => trainer.keep_run_at(path),
                 Command::SaveModel(path) => match trainer.checkpoint().save(&path) {
                     Ok(()) => ends.emit(Event::ModelSaved(path)),
                     Err(error) => ends.emit(Event::Note(error.to_string())),

@@ -1,6 +1,6 @@
 //! What the panels request, carried out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::app::App;
 use super::dialogs::{MODEL_ENDING, Purpose};
@@ -11,7 +11,7 @@ use super::training::{Phase, problems};
 use crate::copick;
 use crate::files::absolute;
 use crate::labels::{Class, Edit, TomogramId};
-use crate::train::Command;
+use crate::train::{Command, Method};
 
 /// Name under which the project keeps the settings of training.
 const TRAIN_SETTING: &str = "train";
@@ -36,10 +36,7 @@ impl App {
                 }
                 Err(error) => self.state.fail("A new project cannot be made", &error),
             },
-            Action::SaveAs(folder) => match self.state.document.save_as(&folder) {
-                Ok(()) => self.state.toasts.add(format!("The project is kept in {}", folder.display())),
-                Err(error) => self.state.fail("The project was not saved there", &error),
-            },
+            Action::SaveAs(folder) => self.save_as(&folder),
             Action::Save => match self.state.document.save() {
                 Ok(()) => self.state.toasts.add("Saved"),
                 Err(error) => self.state.fail("The project was not saved", &error),
@@ -53,7 +50,16 @@ impl App {
             }
             Action::Undo => self.undo(),
             Action::Redo => self.redo(),
-            Action::Train => self.train(),
+            Action::Train => self.train(None),
+            Action::ContinueRun => {
+                self.state.look_for_a_run();
+                match self.state.training.kept_run.clone() {
+                    Some(run) => self.train(Some(run)),
+                    None => {
+                        self.state.fail_text("The run cannot go on", "its checkpoint is no longer there; train anew".to_owned())
+                    }
+                }
+            }
             Action::Pause => {
                 self.send(Command::Pause);
             }
@@ -221,6 +227,23 @@ impl App {
         }
     }
 
+    fn save_as(&mut self, folder: &Path) {
+        // Read before the project moves: the folder of an unnamed one goes.
+        let run = self.state.training.kept_run.as_ref().map(std::fs::read);
+        if let Err(error) = self.state.document.save_as(folder) {
+            self.state.fail("The project was not saved there", &error);
+            return;
+        }
+        let file = self.state.run_file();
+        if self.state.training.is_active() {
+            self.send(Command::KeepRunAt(file));
+        } else if let Some(Err(error)) = run.map(|bytes| std::fs::write(&file, bytes?)) {
+            self.state.fail("The checkpoint of the last run did not come along", &error);
+        }
+        self.state.look_for_a_run();
+        self.state.toasts.add(format!("The project is kept in {}", folder.display()));
+    }
+
     fn undo(&mut self) {
         let name = self.state.document.undo_name();
         match self.state.document.undo() {
@@ -245,17 +268,23 @@ impl App {
         }
     }
 
-    fn train(&mut self) {
+    fn train(&mut self, run: Option<PathBuf>) {
         if problems(&self.state).iter().any(|problem| problem.blocks) || self.state.training.is_active() {
             return;
         }
         let set = self.state.training_set();
         let classes = set.classes.clone();
-        let config = self.state.training.config.clone();
+        let mut config = self.state.training.config.clone();
+        config.cotrain_steps = if config.method == Method::Supervised { 0 } else { config.steps };
+        config.checkpoint = Some(self.state.run_file());
         if let Err(error) = self.state.document.set_setting(TRAIN_SETTING, &config) {
             self.state.fail("The settings were not kept", &error);
         }
-        if self.send(Command::Train { config, set }) {
+        let command = match run {
+            Some(run) => Command::Continue { config, set, run },
+            None => Command::Train { config, set },
+        };
+        if self.send(command) {
             self.state.training.begin(classes);
             self.state.set_changed = false;
             self.state.focus_changed = true;

@@ -185,6 +185,8 @@ pub enum Action {
     Redo,
     /// Start training.
     Train,
+    /// Go on with the project's latest run from its checkpoint.
+    ContinueRun,
     /// Halt.
     Pause,
     /// Go on.
@@ -350,6 +352,7 @@ impl UiState {
             frame_secs: None,
         };
         state.keep_choices_valid();
+        state.look_for_a_run();
         state
     }
 

@@ -1,6 +1,6 @@
 //! What the window knows of the training thread: it learns everything from events.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::state::{UiState, VolumeState};
@@ -36,8 +36,51 @@ pub struct ModelInfo {
 
 /// Heatmaps kept at once; they are large, and a newer one comes whenever a tomogram is shown.
 const HEATMAPS: usize = 3;
+/// Name of the checkpoint of a run in the project's folder.
+const RUN_FILE: &str = "training.run";
 /// Points of the loss curve; beyond that, every other one is dropped.
 const CURVE: usize = 2000;
+
+/// A loss over steps, thinned so that it stays small.
+#[derive(Clone, Debug)]
+pub struct Curve {
+    /// Step and loss.
+    pub points: Vec<[f64; 2]>,
+    /// Steps between two points.
+    stride: usize,
+}
+
+impl Default for Curve {
+    fn default() -> Self {
+        Self { points: Vec::new(), stride: 1 }
+    }
+}
+
+impl Curve {
+    fn add(&mut self, step: usize, loss: f32) {
+        if !loss.is_finite() || !step.is_multiple_of(self.stride) {
+            return;
+        }
+        self.points.push([step as f64, f64::from(loss)]);
+        if self.points.len() > CURVE {
+            self.stride *= 2;
+            let stride = self.stride;
+            self.points.retain(|[step, _]| (*step as usize).is_multiple_of(stride));
+        }
+    }
+
+    /// The curve smoothed by an exponential mean, because single steps are noisy.
+    pub fn smoothed(&self) -> Vec<[f64; 2]> {
+        // Divided by the weights' sum, so that the first steps do not hang on to the very first.
+        let (mut sum, mut weights) = (0.0, 0.0);
+        let smooth = |&[step, loss]: &[f64; 2]| {
+            sum = 0.95 * sum + loss;
+            weights = 0.95 * weights + 1.0;
+            [step, sum / weights]
+        };
+        self.points.iter().map(smooth).collect()
+    }
+}
 
 /// The run, its settings and its results.
 #[derive(Debug)]
@@ -53,9 +96,13 @@ pub struct TrainingState {
     /// Latest progress.
     pub progress: Option<Progress>,
     /// Loss over steps.
-    pub losses: Vec<[f64; 2]>,
-    /// Steps between two points of the curve.
-    stride: usize,
+    pub losses: Curve,
+    /// Consistency loss over steps.
+    pub consistency: Curve,
+    /// F1 on held-out labels over steps.
+    pub held_out: Vec<[f64; 2]>,
+    /// The checkpoint of the project's latest run, where there is one.
+    pub kept_run: Option<PathBuf>,
     /// How the last run ended, for people.
     pub outcome: Option<String>,
     /// The model in memory.
@@ -78,8 +125,10 @@ impl TrainingState {
             device: None,
             parameters: 0,
             progress: None,
-            losses: Vec::new(),
-            stride: 1,
+            losses: Curve::default(),
+            consistency: Curve::default(),
+            held_out: Vec::new(),
+            kept_run: None,
             outcome: None,
             model: None,
             run_classes: Vec::new(),
@@ -105,28 +154,14 @@ impl TrainingState {
         self.heatmaps.truncate(HEATMAPS);
     }
 
-    fn add_loss(&mut self, progress: &Progress) {
-        if !progress.loss.is_finite() || !progress.step.is_multiple_of(self.stride) {
-            return;
+    fn add_losses(&mut self, progress: &Progress) {
+        self.losses.add(progress.step, progress.loss);
+        if let Some(loss) = progress.consistency_loss {
+            self.consistency.add(progress.step, loss);
         }
-        self.losses.push([progress.step as f64, f64::from(progress.loss)]);
-        if self.losses.len() > CURVE {
-            self.stride *= 2;
-            let stride = self.stride;
-            self.losses.retain(|[step, _]| (*step as usize).is_multiple_of(stride));
+        if let Some(f1) = progress.held_out_f1 {
+            self.held_out.push([progress.step as f64, f64::from(f1)]);
         }
-    }
-
-    /// The loss curve smoothed by an exponential mean, because single steps are noisy.
-    pub fn smoothed_losses(&self) -> Vec<[f64; 2]> {
-        // Divided by the weights' sum, so that the first steps do not hang on to the very first.
-        let (mut sum, mut weights) = (0.0, 0.0);
-        let smooth = |&[step, loss]: &[f64; 2]| {
-            sum = 0.95 * sum + loss;
-            weights = 0.95 * weights + 1.0;
-            [step, sum / weights]
-        };
-        self.losses.iter().map(smooth).collect()
     }
 
     /// Ready for a new run.
@@ -134,8 +169,9 @@ impl TrainingState {
         self.phase = Phase::Starting;
         self.run_classes = classes;
         self.progress = None;
-        self.losses.clear();
-        self.stride = 1;
+        self.losses = Curve::default();
+        self.consistency = Curve::default();
+        self.held_out.clear();
         self.outcome = None;
     }
 }
@@ -220,7 +256,7 @@ impl UiState {
                 if training.phase == Phase::Starting {
                     training.phase = Phase::Running;
                 }
-                training.add_loss(&progress);
+                training.add_losses(&progress);
                 training.progress = Some(progress);
             }
             // The view itself lies in the session's slot.
@@ -238,6 +274,7 @@ impl UiState {
                     spacing_angstrom: None,
                 });
                 self.toasts.add(format!("Training: {}", outcome.to_lowercase()));
+                self.look_for_a_run();
             }
             Event::Picking { tomogram, fraction } => training.picking = Some((tomogram, fraction)),
             Event::Picked(set) => {
@@ -269,6 +306,17 @@ impl UiState {
                 self.fail_text(if was_active { "Training failed" } else { "The request failed" }, text);
             }
         }
+    }
+
+    /// Where the checkpoint of the project's run is kept.
+    pub fn run_file(&self) -> PathBuf {
+        self.document.dir().join(RUN_FILE)
+    }
+
+    /// Looks whether the project holds the checkpoint of a run.
+    pub fn look_for_a_run(&mut self) {
+        let file = self.run_file();
+        self.training.kept_run = file.is_file().then_some(file);
     }
 
     /// Takes in the newest heatmap and picks.
@@ -308,16 +356,14 @@ mod tests {
 
     #[test]
     fn the_loss_curve_stays_small_and_keeps_its_ends() {
-        let mut training = TrainingState::new(TrainConfig::default());
+        let mut curve = Curve::default();
         for step in 0..50_000 {
-            let loss = 1.0 / (step + 1) as f32;
-            let remaining = Duration::ZERO;
-            training.add_loss(&Progress { step, steps: 50_000, loss, remaining, ..Progress::default() });
+            curve.add(step, 1.0 / (step + 1) as f32);
         }
-        assert!((CURVE / 2..=CURVE).contains(&training.losses.len()));
-        assert_eq!(training.losses[0][0], 0.0);
-        assert!(training.losses.last().unwrap()[0] > 49_900.0);
-        assert!(training.smoothed_losses().windows(2).all(|pair| pair[1][1] <= pair[0][1]));
+        assert!((CURVE / 2..=CURVE).contains(&curve.points.len()));
+        assert_eq!(curve.points[0][0], 0.0);
+        assert!(curve.points.last().unwrap()[0] > 49_900.0);
+        assert!(curve.smoothed().windows(2).all(|pair| pair[1][1] <= pair[0][1]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use egui::{ComboBox, DragValue, ProgressBar, RichText, Ui};
 use egui_plot::{Line, Plot};
 
-use crate::train::{DeviceChoice, Preset};
+use crate::train::{DeviceChoice, Method, Preset};
 use crate::ui::state::{Action, UiState};
 use crate::ui::theme;
 use crate::ui::training::{Phase, duration, problems};
@@ -31,11 +31,19 @@ pub fn training_ui(ui: &mut Ui, state: &mut UiState) {
         }
         ui.horizontal(|ui| {
             let (name, action) = main_action(state);
+            let is_ready = action.is_some();
             let button = theme::primary_button(ui, name);
-            if ui.add_enabled(action.is_some(), button).on_hover_text("T").clicked() {
+            if ui.add_enabled(is_ready, button).on_hover_text("T").clicked() {
                 state.actions.extend(action);
             }
             let active = state.training.is_active() && state.training.phase != Phase::Stopping;
+            if state.training.phase == Phase::Idle && state.training.kept_run.is_some() {
+                let go_on = ui.add_enabled(is_ready, egui::Button::new("Continue last run"));
+                let explanation = "From its checkpoint, with the labels as they are now";
+                if go_on.on_hover_text(explanation).clicked() {
+                    state.request(Action::ContinueRun);
+                }
+            }
             if active && ui.button("Stop").on_hover_text("End the run early; the model stays").clicked() {
                 state.request(Action::StopTraining);
             }
@@ -75,8 +83,14 @@ fn settings_ui(ui: &mut Ui, state: &mut UiState) {
             let explanation = "Compact: 1.5 million parameters, for CPUs and live training. ResNet-34: larger, for GPUs";
             combo.response.accessible_name("Network").on_hover_text(explanation);
             let steps = DragValue::new(&mut config.steps).range(1..=1_000_000).speed(10.0).suffix(" steps");
-            ui.add(steps).accessible_name("Steps").on_hover_text("Optimiser steps");
+            ui.add(steps).accessible_name("Steps").on_hover_text("Optimiser steps on the labels; as many follow on what is unlabelled");
         });
+        let mut learns = config.method != Method::Supervised;
+        let explanation = "Co-training: after the steps on the labels, as many in which a teacher, the averaged network, also shows \
+                           what it finds in unlabelled tomograms and in the parts that nothing was said of";
+        if ui.checkbox(&mut learns, "Learn from unlabelled parts too").on_hover_text(explanation).changed() {
+            config.method = if learns { Method::Semi } else { Method::Supervised };
+        }
     });
 }
 
@@ -110,9 +124,12 @@ fn run_ui(ui: &mut Ui, state: &UiState) {
             String::new()
         };
         let speed = progress.steps_per_second;
-        super::hint(ui, &format!("loss {:.5}, {speed:.2} steps/s{left}", progress.loss));
+        let consistency = progress.consistency_loss.map_or(String::new(), |loss| format!(", consistency {loss:.5}"));
+        let apart = progress.difference.map_or(String::new(), |rms| format!(", teacher and student {rms:.3} apart"));
+        let stage = progress.stage;
+        super::hint(ui, &format!("{stage}: loss {:.5}{consistency}{apart}, {speed:.2} steps/s{left}", progress.loss));
     }
-    if training.losses.len() > 1 {
+    if training.losses.points.len() > 1 {
         let plot = Plot::new("loss")
             .height(92.0)
             .width(ui.available_width() - 6.0)
@@ -125,13 +142,41 @@ fn run_ui(ui: &mut Ui, state: &UiState) {
             .show_x(false)
             .y_axis_min_width(34.0)
             .include_y(0.0);
-        let single = training.losses.clone();
-        let mean = training.smoothed_losses();
-        let accent = palette.accent;
+        let single = training.losses.points.clone();
+        let mean = training.losses.smoothed();
+        let consistency = training.consistency.smoothed();
+        let (accent, other) = (palette.accent, palette.warning);
         plot.show(ui, move |plot| {
             plot.line(Line::new("loss of each step", single).color(theme::faded(accent, 0.35)).width(1.0));
             plot.line(Line::new("mean", mean).color(accent).width(1.8));
+            plot.line(Line::new("consistency", consistency).color(other).width(1.8));
         });
+        if !training.consistency.points.is_empty() {
+            ui.horizontal(|ui| {
+                for (colour, text) in [(accent, "on labels"), (other, "between teacher and student")] {
+                    super::dot(ui, colour, true);
+                    super::hint(ui, text);
+                }
+            });
+        }
+    }
+    if let Some([step, f1]) = training.held_out.last() {
+        super::hint(ui, &format!("F1 on held-out labels {f1:.3} at step {step:.0}"));
+        let plot = Plot::new("held-out")
+            .height(56.0)
+            .width(ui.available_width() - 6.0)
+            .show_axes([false, true])
+            .show_grid([false, true])
+            .allow_drag(false)
+            .allow_zoom(false)
+            .allow_scroll(false)
+            .allow_boxed_zoom(false)
+            .show_x(false)
+            .y_axis_min_width(34.0)
+            .include_y(0.0)
+            .include_y(1.0);
+        let (points, accent) = (training.held_out.clone(), palette.accent);
+        plot.show(ui, move |plot| plot.line(Line::new("F1 on held-out labels", points).color(accent).width(1.8)));
     }
     if let Some(outcome) = &training.outcome {
         ui.colored_label(palette.text, outcome);
