@@ -142,6 +142,9 @@ pub struct Train {
     /// The network.
     #[arg(long, value_enum, default_value_t = Preset::Compact)]
     pub network: Preset,
+    /// Voxels per cell of the network's output: 2 or 4, for the U-Nets and FPNs; the network's own when not given.
+    #[arg(long, value_name = "N")]
+    pub output_stride: Option<usize>,
     /// Training steps on labelled crops (burn-in, when co-training follows).
     #[arg(long, default_value_t = 600, value_name = "N")]
     pub steps: usize,

@@ -14,6 +14,7 @@ pub(super) fn run(options: &Train) -> anyhow::Result<()> {
     let set = training_set(options)?;
     let config = TrainConfig {
         preset: options.network,
+        output_stride: options.output_stride,
         steps: options.steps,
         cotrain_steps: options.cotrain.unwrap_or(if options.unlabelled.is_empty() { 0 } else { options.steps }),
         crop: options.crop,

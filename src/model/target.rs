@@ -1,7 +1,5 @@
 //! What the network is taught: a heatmap per class, and how far each of its cells is known.
 
-use super::OUTPUT_STRIDE;
-
 /// Cells nearer than this many deviations to a centre are reached by its Gaussian; beyond it is below 1e-5.
 const REACH: f64 = 5.0;
 /// Radii round a label in which everything counts as known.
@@ -38,15 +36,16 @@ pub struct Target {
     pub cells: [usize; 3],
 }
 
-/// Renders the target of a crop of `crop` voxels `(z, y, x)` for classes of the given radii in voxels.
+/// Renders the target of a crop of `crop` voxels `(z, y, x)` for classes of the given radii in voxels and a network of output stride
+/// `stride`, whose cell `o` is centred on voxel `stride * o`.
 ///
 /// `Y_c(p) = max_k exp(-|p - p_k / R|^2 / (2 sigma_c^2))` with `sigma_c = 0.5 r_c / R` in output cells and fractional `p_k / R`
 /// (arXiv 2510.22454, equation 1). The weight of a cell is 1 in a complete box and in a ball of 1.5 radii round every particle (in
 /// the channels of all classes: particles do not overlap) and every negative (in each channel with the radius of its class),
 /// and 0 elsewhere, so that an unlabelled particle is never taught as background.
-pub fn render_target(crop: [usize; 3], radii_voxels: &[f64], supervision: &Supervision) -> Target {
-    let stride = OUTPUT_STRIDE as f64;
-    let cells = crop.map(|edge| edge.div_ceil(OUTPUT_STRIDE));
+pub fn render_target(crop: [usize; 3], radii_voxels: &[f64], supervision: &Supervision, stride: usize) -> Target {
+    let cells = crop.map(|edge| edge.div_ceil(stride));
+    let stride = stride as f64;
     let per_class: usize = cells.iter().product();
     let mut heatmap = vec![0.0f32; per_class * radii_voxels.len()];
     let mut weight = vec![0.0f32; per_class * radii_voxels.len()];
@@ -76,15 +75,15 @@ pub fn render_target(crop: [usize; 3], radii_voxels: &[f64], supervision: &Super
             }
         }
     }
-    blank_padding(&mut weight, supervision.inside, cells, radii_voxels.len());
+    let inside = [supervision.inside.0, supervision.inside.1].map(|corner| corner.map(|p| p / stride));
+    blank_padding(&mut weight, inside, cells, radii_voxels.len());
     Target { heatmap, weight, cells }
 }
 
-/// Sets the weight of cells outside the tomogram to 0.
-fn blank_padding(weight: &mut [f32], inside: ([f64; 3], [f64; 3]), cells: [usize; 3], classes: usize) {
-    let stride = OUTPUT_STRIDE as f64;
+/// Sets the weight of cells outside the tomogram, whose first and last cell coordinates are `inside`, to 0.
+fn blank_padding(weight: &mut [f32], inside: [[f64; 3]; 2], cells: [usize; 3], classes: usize) {
     let ranges: [std::ops::Range<usize>; 3] =
-        std::array::from_fn(|axis| cell_range(inside.0[axis] / stride, inside.1[axis] / stride, cells[axis]));
+        std::array::from_fn(|axis| cell_range(inside[0][axis], inside[1][axis], cells[axis]));
     if ranges.iter().zip(cells).all(|(range, n)| *range == (0..n)) {
         return;
     }
@@ -139,7 +138,7 @@ mod tests {
             complete: vec![everywhere(31.0)],
             inside: everywhere(31.0),
         };
-        let target = render_target([32; 3], &[6.0], &supervision);
+        let target = render_target([32; 3], &[6.0], &supervision, 2);
         let at = |z: usize, y: usize, x: usize| f64::from(target.heatmap[(z * 16 + y) * 16 + x]);
         // sigma = 0.5 * 6 / 2 = 1.5 cells; the centre lies at cell (7.5, 8, 8.75).
         let expected = |z: f64, y: f64, x: f64| (-(z * z + y * y + x * x) / (2.0 * 1.5 * 1.5)).exp();
@@ -157,7 +156,7 @@ mod tests {
             complete: vec![],
             inside: everywhere(63.0),
         };
-        let target = render_target([64; 3], &[6.0, 10.0], &supervision);
+        let target = render_target([64; 3], &[6.0, 10.0], &supervision, 2);
         let n = 32;
         let weight = |class: usize, z: usize, y: usize, x: usize| target.weight[((class * n + z) * n + y) * n + x];
         // Round the particle, 1.5 x 6 / 2 = 4.5 cells in both channels.
@@ -175,7 +174,7 @@ mod tests {
     fn padding_teaches_nothing() {
         let supervision =
             Supervision { markers: vec![], complete: vec![everywhere(31.0)], inside: ([4.0, 0.0, 0.0], [20.0, 31.0, 31.0]) };
-        let target = render_target([32; 3], &[5.0], &supervision);
+        let target = render_target([32; 3], &[5.0], &supervision, 2);
         let known: Vec<bool> = (0..16).map(|z| target.weight[z * 256] == 1.0).collect();
         let expected: Vec<bool> = (0..16).map(|z| (2..=10).contains(&z)).collect();
         assert_eq!(known, expected);

@@ -15,7 +15,7 @@ use crate::labels::{Class, ClassId};
 use crate::train::Preset;
 
 fn small() -> NetworkConfig {
-    NetworkConfig { classes: 3, widths: vec![4, 8, 16], blocks: vec![1, 2, 2] }
+    NetworkConfig::unet(3, &[4, 8, 16], &[1, 2, 2])
 }
 
 fn fixture() -> BTreeMap<String, Weight> {
@@ -166,7 +166,7 @@ fn our_cpu_operations_agree_with_the_plain_ones_forward_and_backward() {
 fn gradients_agree_with_finite_differences() {
     // One weight of each kind of layer, moved up and down.
     let device = Device::flex().autodiff();
-    let config = NetworkConfig { classes: 2, widths: vec![8, 16], blocks: vec![1, 1] };
+    let config = NetworkConfig::unet(2, &[8, 16], &[1, 1]);
     let network = config.init(3, &device);
     let mut random = ChaCha8Rng::seed_from_u64(5);
     let mut draw = |count: usize| -> Vec<f32> { (0..count).map(|_| random.random_range(-1.0..1.0f32)).collect() };

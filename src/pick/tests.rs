@@ -16,7 +16,7 @@ fn volume(shape: [usize; 3], value: impl Fn(usize) -> f32) -> NormalisedVolume {
 }
 
 fn network() -> (NetworkConfig, Device) {
-    (NetworkConfig { classes: 2, widths: vec![4, 8], blocks: vec![1, 1] }, Device::flex())
+    (NetworkConfig::unet(2, &[4, 8], &[1, 1]), Device::flex())
 }
 
 fn small() -> WindowLimits {

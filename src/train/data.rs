@@ -274,12 +274,12 @@ impl TrainingData {
         })
     }
 
-    /// Draws a crop of `edge` voxels: half of the time near a label (each class as often as the others, however rare), otherwise
+    /// Draws a crop of `edge` voxels, with a target of output stride `stride`: half of the time near a label (each class as often as the others, however rare), otherwise
     /// anywhere in a complete box; always near a label when there is no complete box. Then turned, flipped and changed in intensity.
     ///
     /// # Errors
     /// When the volume cannot be read.
-    pub(super) fn sample(&self, edge: usize, random: &mut impl Rng) -> Result<Sample, VolumeError> {
+    pub(super) fn sample(&self, edge: usize, stride: usize, random: &mut impl Rng) -> Result<Sample, VolumeError> {
         let near_label = self.boxes.is_empty() || random.random_bool(0.5);
         let (tomogram, origin) = match (near_label, self.anchors.choose(random)) {
             (true, Some(kind)) => {
@@ -295,7 +295,8 @@ impl TrainingData {
         let orientation = Orientation::random(random);
         voxels = orientation.apply_voxels(&voxels, edge);
         change_intensity(&mut voxels, random);
-        let target = render_target([edge; 3], &self.radii_voxels, &orientation.apply_supervision(&supervision, edge));
+        let supervision = orientation.apply_supervision(&supervision, edge);
+        let target = render_target([edge; 3], &self.radii_voxels, &supervision, stride);
         Ok(Sample { voxels, target })
     }
 
@@ -304,15 +305,20 @@ impl TrainingData {
         !self.unlabelled.is_empty() || self.labelled.iter().any(|labelled| !labelled.is_wholly_complete())
     }
 
-    /// Draws an unlabelled crop of `edge + 1` voxels, turned and flipped: from any unlabelled tomogram, or from a labelled one that
-    /// is not complete. The extra voxel at the start of each axis is for views flipped about the cell grid.
+    /// Draws an unlabelled crop of `edge + margin` voxels, turned and flipped: from any unlabelled tomogram, or from a labelled one that
+    /// is not complete. The extra voxels at the start of each axis are for views flipped about the cell grid.
     ///
     /// # Errors
     /// When the volume cannot be read.
-    pub(super) fn sample_unlabelled(&self, edge: usize, random: &mut impl Rng) -> Result<Vec<f32>, VolumeError> {
+    pub(super) fn sample_unlabelled(
+        &self,
+        edge: usize,
+        margin: usize,
+        random: &mut impl Rng,
+    ) -> Result<Vec<f32>, VolumeError> {
         let partly = self.labelled.iter().filter(|labelled| !labelled.is_wholly_complete()).map(|l| &l.tomogram);
         let tomograms: Vec<&PreparedTomogram> = self.unlabelled.iter().chain(partly).collect();
-        let edge = edge + 1;
+        let edge = edge + margin;
         let Some(tomogram) = tomograms.choose(random) else { return Ok(vec![0.0; edge.pow(3)]) };
         let shape = tomogram.volume.shape();
         let origin = std::array::from_fn(|axis| {

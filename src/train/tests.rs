@@ -128,7 +128,7 @@ fn crops_drawn_ahead_are_those_drawn_on_demand_and_never_of_former_labels() {
     let (labelled, centres) = ball_tomogram(1, shape, 3);
     let data = Arc::new(TrainingData::new(&set(labelled.clone()), None, None).unwrap());
     let settings = config(10);
-    let (mut ahead, mut on_demand) = (crops::Drawer::start(&settings), crops::Drawer::start(&settings));
+    let (mut ahead, mut on_demand) = (crops::Drawer::start(&settings, 2), crops::Drawer::start(&settings, 2));
     for step in 0..4 {
         let a = ahead.batch(&data, step, true).unwrap();
         let b = on_demand.batch(&data, step, false).unwrap();

@@ -14,13 +14,17 @@ use super::optimiser::Learner;
 use super::protocol::{TrainConfig, TrainingSet};
 use super::schedule::{average_decay, learning_rate};
 use crate::model::{
-    Checkpoint, DeviceError, ModelMetadata, NetworkConfig, OUTPUT_STRIDE, Selected, select, weighted_squared_error,
+    Checkpoint, DeviceError, ModelMetadata, Selected, select, weighted_squared_error,
 };
 use crate::pick::{PickError, Picker, PredictOptions, mean_of_views, supervised_thresholds};
 use crate::volume::VolumeError;
 
 /// Steps over which the consistency loss comes in.
 const RAMP: usize = 50;
+
+/// Why an output stride is refused.
+const NO_STRIDE: &str =
+    "this network does not have that output stride; compact, resnet34, fpn and fpn-compact have 2 and 4, vnet and vnet-compact have 1";
 
 /// The losses of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,14 +85,14 @@ impl Trainer {
     /// # Errors
     /// When a setting or the data do not serve, or when the device is not there.
     pub fn new(config: TrainConfig, set: &TrainingSet) -> Result<Self, TrainError> {
-        let network_config = NetworkConfig::preset(config.preset, set.classes.len());
+        let network_config = config.network(set.classes.len()).ok_or_else(|| TrainError::Setting(NO_STRIDE.to_owned()))?;
         let multiple = network_config.total_stride();
         check(&config, multiple)?;
         let device = select(config.device)?;
         let data = TrainingData::new(set, None, None)?;
         let network = network_config.init(config.seed, &device.device.clone().autodiff());
         let metadata = ModelMetadata::new(network_config, data.classes().to_vec(), data.spacing_angstrom(), config.crop);
-        let drawer = Drawer::start(&config);
+        let drawer = Drawer::start(&config, metadata.network.output_stride());
         Ok(Self { config, device, learner: Learner::new(network), drawer, data: Arc::new(data), metadata, step: 0 })
     }
 
@@ -149,19 +153,22 @@ impl Trainer {
         for padded in &crops.padded {
             let teacher = match self.config.multi_view {
                 true => mean_of_views(self.learner.average(), plain, padded, [edge; 3], true),
-                false => mean_of_views(self.learner.average(), plain, &without_margin(padded, edge), [edge; 3], false),
+                false => {
+                    let margin = self.metadata.network.output_stride() - 1;
+                    mean_of_views(self.learner.average(), plain, &without_margin(padded, edge, margin), [edge; 3], false)
+                }
             };
             taught.extend(teacher.into_iter().map(|value| value.clamp(0.0, 1.0)));
         }
         let device = plain.clone().autodiff();
-        let cells = edge.div_ceil(OUTPUT_STRIDE);
+        let cells = edge.div_ceil(self.metadata.network.output_stride());
         let input = Tensor::<5>::from_data(TensorData::new(crops.shown, [batch, 1, edge, edge, edge]), &device);
         let target = Tensor::from_data(TensorData::new(taught, [batch, classes, cells, cells, cells]), &device);
         let everywhere = Tensor::ones_like(&target);
         weighted_squared_error(self.learner.network().forward(input), target, everywhere, self.config.alpha)
     }
 
-    /// A batch on the device: voxels `[n, 1, z, y, x]`, targets and weights `[n, classes, z/2, y/2, x/2]`.
+    /// A batch on the device: voxels `[n, 1, z, y, x]`, targets and weights `[n, classes, z/s, y/s, x/s]`, `s` the output stride.
     fn tensors(&self, batch: &mut Batch) -> [Tensor<5>; 3] {
         let device = self.device.device.clone().autodiff();
         let (count, edge, [z, y, x]) = (self.config.batch, self.config.crop, batch.cells);
