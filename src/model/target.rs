@@ -150,6 +150,25 @@ mod tests {
     }
 
     #[test]
+    fn a_cell_is_centred_on_its_multiple_of_the_stride() {
+        let supervision = Supervision {
+            markers: vec![([16.0, 8.0, 20.5], Marker::Particle(0))],
+            complete: vec![([0.0; 3], [20.0, 31.0, 31.0])],
+            inside: everywhere(31.0),
+        };
+        for stride in [1usize, 2, 4] {
+            let target = render_target([32; 3], &[8.0], &supervision, stride);
+            let n = 32 / stride;
+            assert_eq!(target.cells, [n; 3]);
+            let cell = [16 / stride, 8 / stride, 20 / stride];
+            let value = f64::from(target.heatmap[(cell[0] * n + cell[1]) * n + cell[2]]);
+            assert!((value - (-0.25f64 / 32.0).exp()).abs() < 1e-6, "stride {stride}: {value}");
+            let known = (0..n).filter(|z| target.weight[z * n * n] == 1.0).count();
+            assert_eq!(known, 20 / stride + 1);
+        }
+    }
+
+    #[test]
     fn sparse_labels_know_only_their_surroundings() {
         let supervision = Supervision {
             markers: vec![([16.0; 3], Marker::Particle(0)), ([40.0; 3], Marker::Negative)],
