@@ -91,14 +91,15 @@ fn vnet_convolution(bencher: Bencher<'_, '_>, shape: [usize; 6]) {
 fn vnet_convolution_of_burn(bencher: Bencher<'_, '_>, shape: [usize; 6]) {
     let shape = conv_shape(shape);
     let device = Device::flex().autodiff();
-    let tensor = |values: Vec<f32>, dims: [usize; 5]| Tensor::<5>::from_data(TensorData::new(values, dims), &device).require_grad();
+    let tensor =
+        |values: Vec<f32>, dims: [usize; 5]| Tensor::<5>::from_data(TensorData::new(values, dims), &device).require_grad();
     let ([z, y, x], k) = (shape.input, shape.kernel);
     let input = tensor(support::noise(shape.input_len()), [shape.batch, shape.channels_in, z, y, x]);
     let weight = tensor(support::noise(shape.weight_len()), [shape.channels_out, shape.channels_in, k, k, k]);
     let options = ConvOptions::new([shape.stride; 3], [shape.padding(); 3], [1; 3], 1);
-    bencher.counter(divan::counter::ItemsCount::new(3 * shape.flops() as u64)).bench_local(|| {
-        conv3d(input.clone(), weight.clone(), None, options.clone()).sum().backward()
-    });
+    bencher
+        .counter(divan::counter::ItemsCount::new(3 * shape.flops() as u64))
+        .bench_local(|| conv3d(input.clone(), weight.clone(), None, options.clone()).sum().backward());
 }
 
 /// Channels and edge of what the network normalises, in a batch of two.

@@ -310,12 +310,7 @@ impl TrainingData {
     ///
     /// # Errors
     /// When the volume cannot be read.
-    pub(super) fn sample_unlabelled(
-        &self,
-        edge: usize,
-        margin: usize,
-        random: &mut impl Rng,
-    ) -> Result<Vec<f32>, VolumeError> {
+    pub(super) fn sample_unlabelled(&self, edge: usize, margin: usize, random: &mut impl Rng) -> Result<Vec<f32>, VolumeError> {
         let partly = self.labelled.iter().filter(|labelled| !labelled.is_wholly_complete()).map(|l| &l.tomogram);
         let tomograms: Vec<&PreparedTomogram> = self.unlabelled.iter().chain(partly).collect();
         let edge = edge + margin;

@@ -13,9 +13,7 @@ use super::data::{DataError, TrainingData};
 use super::optimiser::Learner;
 use super::protocol::{TrainConfig, TrainingSet};
 use super::schedule::{average_decay, learning_rate};
-use crate::model::{
-    Checkpoint, DeviceError, ModelMetadata, Selected, select, weighted_squared_error,
-};
+use crate::model::{Checkpoint, DeviceError, ModelMetadata, Selected, select, weighted_squared_error};
 use crate::pick::{PickError, Picker, PredictOptions, mean_of_views, supervised_thresholds};
 use crate::volume::VolumeError;
 
@@ -23,8 +21,7 @@ use crate::volume::VolumeError;
 const RAMP: usize = 50;
 
 /// Why an output stride is refused.
-const NO_STRIDE: &str =
-    "this network does not have that output stride; compact, resnet34, fpn and fpn-compact have 2 and 4, vnet and vnet-compact have 1";
+const NO_STRIDE: &str = "this network does not have that output stride; compact, resnet34, fpn and fpn-compact have 2 and 4, vnet and vnet-compact have 1";
 
 /// The losses of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]

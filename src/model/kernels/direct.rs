@@ -195,7 +195,8 @@ fn pack(isa: Isa, weight: &[f32], shape: &Conv3dShape, adjoint: bool, orders: &[
             taps.fill_zero();
         }
         let staged = taps.shared().at(0);
-        let (first, stride) = if adjoint { (channel * to * taps_count, taps_count) } else { (channel * taps_count, from * taps_count) };
+        let (first, stride) =
+            if adjoint { (channel * to * taps_count, taps_count) } else { (channel * taps_count, from * taps_count) };
         // SAFETY: the weights hold `to` rows of taps at this stride; each task writes its own channel's vectors.
         unsafe {
             isa.run(Transposed {

@@ -146,7 +146,9 @@ impl NetworkConfig {
             normalised.push(width);
         }
         let odd = normalised.into_iter().find(|channels| !channels.is_multiple_of(layers::groups(*channels)));
-        odd.map(|channels| format!("its network makes no sense: {channels} channels are not {} equal groups", layers::groups(channels)))
+        odd.map(|channels| {
+            format!("its network makes no sense: {channels} channels are not {} equal groups", layers::groups(channels))
+        })
     }
 
     /// Values of activations per voxel of the input that live at once at the widest point of the network, which is at its finest

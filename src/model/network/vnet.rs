@@ -170,7 +170,8 @@ impl VNet {
         let down = widths.windows(2).map(|pair| Down::new(draw, pair[0], pair[1])).collect();
         let upwards = || (0..widths.len() - 1).rev();
         let up = upwards().map(|stage| Up::new(draw, below(widths, stage), widths[stage])).collect();
-        let right = upwards().map(|stage| Stage::new(draw, joined(widths[stage]), joined(widths[stage]), blocks[stage])).collect();
+        let right =
+            upwards().map(|stage| Stage::new(draw, joined(widths[stage]), joined(widths[stage]), blocks[stage])).collect();
         Self { left, down, up, right, head: Head::new(draw, last_channels(widths), config.classes) }
     }
 

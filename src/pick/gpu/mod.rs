@@ -133,12 +133,7 @@ fn most_voxels(device: &Device, config: &NetworkConfig, element: u64) -> usize {
 
 /// A window's normalised voxels, with `margin` layers more at the start of each axis for flipped views; `None` where it has no
 /// contrast.
-fn read(
-    volume: &NormalisedVolume,
-    origin: [i64; 3],
-    window: [usize; 3],
-    margin: usize,
-) -> Result<Option<Vec<f32>>, VolumeError> {
+fn read(volume: &NormalisedVolume, origin: [i64; 3], window: [usize; 3], margin: usize) -> Result<Option<Vec<f32>>, VolumeError> {
     let voxels = volume.read(origin.map(|o| o - margin as i64), window.map(|n| n + margin))?;
     let first = voxels.first().copied().unwrap_or(0.0);
     Ok(voxels.iter().any(|v| *v != first).then_some(voxels))
