@@ -9,18 +9,40 @@ use semietpicker::train::{DeviceChoice, Preset};
 
 mod support;
 
-#[divan::bench(args = [[72, 208, 208], [144, 208, 208], [144, 416, 208]], sample_count = 3, sample_size = 1)]
-fn compact_tomogram(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
+fn pick(bencher: Bencher<'_, '_>, config: &NetworkConfig, shape: [usize; 3]) {
     let device = select(DeviceChoice::Cpu).expect("there is always a CPU");
-    let config = NetworkConfig::preset(Preset::Compact, 6);
     let network = config.init(0, &device.device);
-    let metadata = ModelMetadata::new(config, support::classes(), support::SPACING, 64);
+    let metadata = ModelMetadata::new(config.clone(), support::classes(), support::SPACING, 64);
     let tomogram = support::tomogram(shape);
     let picker = Picker { metadata: &metadata, network: &network, device: &device.device };
     let voxels: usize = shape.iter().product();
     bencher.counter(divan::counter::ItemsCount::new(voxels)).bench_local(|| {
         picker.pick(&tomogram, &PredictOptions::default(), |_| ControlFlow::Continue(())).expect("the volume lies in memory")
     });
+}
+
+#[divan::bench(args = [[72, 208, 208], [144, 208, 208], [144, 416, 208]], sample_count = 3, sample_size = 1)]
+fn compact_tomogram(bencher: Bencher<'_, '_>, shape: [usize; 3]) {
+    pick(bencher, &NetworkConfig::preset(Preset::Compact, 6), shape);
+}
+
+/// 72 x 208 x 208 voxels; those in the sizes of their papers take minutes.
+#[divan::bench(args = ["compact-stride-4", "vnet-compact", "fpn-compact", "resnet34", "vnet", "fpn"], sample_count = 1, sample_size = 1)]
+fn tomogram_of_each_network(bencher: Bencher<'_, '_>, name: &str) {
+    let preset = match name {
+        "vnet-compact" => Preset::VNetCompact,
+        "fpn-compact" => Preset::FpnCompact,
+        "resnet34" => Preset::ResNet34,
+        "vnet" => Preset::VNet,
+        "fpn" => Preset::Fpn,
+        _ => Preset::Compact,
+    };
+    let config = NetworkConfig::preset(preset, 6);
+    let config = match name {
+        "compact-stride-4" => config.with_output_stride(4).expect("a U-Net has this stride"),
+        _ => config,
+    };
+    pick(bencher, &config, [72, 208, 208]);
 }
 
 #[divan::bench(args = [3.0, 7.5])]

@@ -1,5 +1,8 @@
 //! The CPU kernels one by one: `cargo bench --profile dev --bench kernels`.
 
+use burn::tensor::module::conv3d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor, TensorData};
 use divan::{Bencher, black_box};
 use semietpicker::model::kernels::{
     Conv3dShape, GroupNormShape, UpsampleShape, conv3d_backward_input, conv3d_backward_weight, conv3d_forward,
@@ -56,6 +59,47 @@ fn convolution_weight_gradient(bencher: Bencher<'_, '_>, shape: [usize; 6]) {
     let (x, gradient) = (support::noise(shape.input_len()), support::noise(shape.output_len()));
     let mut out = vec![0.0; shape.weight_len()];
     bencher.counter(operations(&shape)).bench_local(|| conv3d_backward_weight(&shape, black_box(&x), &gradient, &mut out));
+}
+
+/// Layers of the small V-Net on crops of 48^3 in a batch of two.
+const VNET_SHAPES: [[usize; 6]; 6] = [
+    [2, 1, 8, 48, 5, 1],
+    [2, 16, 16, 48, 5, 1],
+    [2, 16, 16, 24, 5, 1],
+    [2, 32, 32, 24, 5, 1],
+    [2, 32, 32, 12, 5, 1],
+    [2, 8, 16, 48, 2, 2],
+];
+
+/// Forward and both gradients.
+#[divan::bench(args = VNET_SHAPES, sample_count = 3, sample_size = 1)]
+fn vnet_convolution(bencher: Bencher<'_, '_>, shape: [usize; 6]) {
+    let shape = conv_shape(shape);
+    let (x, weight, gradient) =
+        (support::noise(shape.input_len()), support::noise(shape.weight_len()), support::noise(shape.output_len()));
+    let (mut out, mut of_x, mut of_weight) =
+        (vec![0.0; shape.output_len()], vec![0.0; shape.input_len()], vec![0.0; shape.weight_len()]);
+    bencher.counter(divan::counter::ItemsCount::new(3 * shape.flops() as u64)).bench_local(|| {
+        conv3d_forward(&shape, black_box(&x), &weight, None, &mut out);
+        conv3d_backward_input(&shape, &weight, &gradient, &mut of_x);
+        conv3d_backward_weight(&shape, &x, &gradient, &mut of_weight);
+    });
+}
+
+/// The same by burn's own convolution.
+#[divan::bench(args = VNET_SHAPES, sample_count = 1, sample_size = 1)]
+fn vnet_convolution_of_burn(bencher: Bencher<'_, '_>, shape: [usize; 6]) {
+    let shape = conv_shape(shape);
+    let device = Device::flex().autodiff();
+    let tensor =
+        |values: Vec<f32>, dims: [usize; 5]| Tensor::<5>::from_data(TensorData::new(values, dims), &device).require_grad();
+    let ([z, y, x], k) = (shape.input, shape.kernel);
+    let input = tensor(support::noise(shape.input_len()), [shape.batch, shape.channels_in, z, y, x]);
+    let weight = tensor(support::noise(shape.weight_len()), [shape.channels_out, shape.channels_in, k, k, k]);
+    let options = ConvOptions::new([shape.stride; 3], [shape.padding(); 3], [1; 3], 1);
+    bencher
+        .counter(divan::counter::ItemsCount::new(3 * shape.flops() as u64))
+        .bench_local(|| conv3d(input.clone(), weight.clone(), None, options.clone()).sum().backward());
 }
 
 /// Channels and edge of what the network normalises, in a batch of two.

@@ -87,7 +87,7 @@ fn a_gpu_computes_what_the_cpu_computes() {
     }
 
     // Picks of a whole tomogram, cut into windows; by a small network, for each further size of a layer is tuned when it comes first.
-    let config = NetworkConfig { classes: 2, widths: vec![4, 8], blocks: vec![1, 1] };
+    let config = NetworkConfig::unet(2, &[4, 8], &[1, 1]);
     let shape = [24, 24, 40];
     let source = Arc::new(MemoryVolume::new(noise(shape.iter().product(), 11), shape, 10.0).expect("sizes agree"));
     let tomogram = TrainingTomogram {

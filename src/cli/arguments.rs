@@ -146,7 +146,7 @@ pub struct Train {
     #[arg(long, value_name = "RUN")]
     pub checkpoint: Option<PathBuf>,
     /// Go on with a run from its checkpoint; give the same tomograms, labels and classes. Settings that are not given are the run's.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["network", "crop", "seed"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["network", "output_stride", "crop", "seed"])]
     pub resume: Option<PathBuf>,
     /// End after this step, though more are planned, and leave the rest to --resume.
     #[arg(long, value_name = "N", requires = "checkpoint")]
@@ -171,6 +171,9 @@ pub struct Settings {
     /// The network [default: compact].
     #[arg(long, value_enum, hide_possible_values = false)]
     pub network: Option<Preset>,
+    /// Voxels per cell of the network's output: 2 or 4, for the U-Nets and FPNs; the network's own when not given.
+    #[arg(long, value_name = "N")]
+    pub output_stride: Option<usize>,
     /// What is learnt besides the labels: nothing; unlabelled crops through a mean teacher; the same with multi-view pseudo-labels and
     /// DropBlock [default: semi with --unlabelled, otherwise supervised].
     #[arg(long, value_enum)]
@@ -233,6 +236,7 @@ impl Settings {
         };
         TrainConfig {
             preset: self.network.unwrap_or(config.preset),
+            output_stride: self.output_stride.or(config.output_stride),
             method,
             steps,
             cotrain_steps,

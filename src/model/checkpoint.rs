@@ -11,13 +11,15 @@ use burn::tensor::Device;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::network::{Network, NetworkConfig};
+use super::network::{Architecture, Network, NetworkConfig};
 use super::weights::{Weight, WeightsError, load_weights, named_weights};
 use crate::files::temporary_beside;
 use crate::labels::Class;
 
 /// Version of the metadata; a file with a later one is refused.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Version of the metadata of the networks that every version of the program knows.
+const FIRST_VERSION: u32 = 1;
 /// Key of the metadata in the file.
 const KEY: &str = "semietpicker";
 /// Key of the description of a run in its checkpoint.
@@ -101,8 +103,9 @@ const NORMALISATION: &str = "robust-z";
 impl ModelMetadata {
     /// A description with this program's version and normalisation, and thresholds of 0.5.
     pub fn new(network: NetworkConfig, classes: Vec<Class>, spacing_angstrom: f64, crop: usize) -> Self {
+        let version = if network.architecture == Architecture::default() { FIRST_VERSION } else { VERSION };
         Self {
-            version: VERSION,
+            version,
             program: env!("CARGO_PKG_VERSION").to_owned(),
             network,
             thresholds: vec![0.5; classes.len()],
@@ -129,14 +132,6 @@ impl ModelMetadata {
                     network.classes
                 )
             }
-            () if network.widths.is_empty()
-                || network.widths.len() != network.blocks.len()
-                || network.widths.len() > 8
-                || network.widths.iter().any(|w| !(1..=4096).contains(w))
-                || network.blocks.iter().any(|b| !(1..=64).contains(b)) =>
-            {
-                format!("its network makes no sense: widths {:?}, blocks {:?}", network.widths, network.blocks)
-            }
             () if !(self.spacing_angstrom.is_finite() && self.spacing_angstrom > 0.0) => {
                 format!("its spacing is {}", self.spacing_angstrom)
             }
@@ -152,7 +147,7 @@ impl ModelMetadata {
             () if self.normalisation != NORMALISATION => {
                 format!("its normalisation `{}` is unknown to this version", self.normalisation)
             }
-            () => return None,
+            () => return network.fault(),
         };
         Some(fault)
     }

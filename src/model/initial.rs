@@ -27,6 +27,12 @@ impl<'a> Initial<'a> {
         Param::from_data(TensorData::new(values, [channels_out, channels_in, kernel, kernel, kernel]), self.device)
     }
 
+    /// A doubling convolution's weight `[in, out, 2, 2, 2]`, uniform in `+-1/sqrt(in)`: each voxel of its output sums one tap.
+    pub(super) fn doubling_conv(&mut self, channels_in: usize, channels_out: usize) -> Param<Tensor<5>> {
+        let values = self.uniform(channels_in * channels_out * 8, 1.0 / (channels_in as f32).sqrt());
+        Param::from_data(TensorData::new(values, [channels_in, channels_out, 2, 2, 2]), self.device)
+    }
+
     /// The bias of a 1x1x1 convolution, uniform in `+-1/sqrt(in)`.
     pub(super) fn bias(&mut self, channels_in: usize, channels_out: usize) -> Param<Tensor<1>> {
         let values = self.uniform(channels_out, 1.0 / (channels_in as f32).sqrt());

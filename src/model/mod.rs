@@ -30,7 +30,7 @@ pub(crate) use checkpoint::{RUN_KEY, read_tensors, write_tensors};
 pub use device::{DeviceError, Selected, any_gpu_for_tests, select};
 pub use gpu::{Precision, cache_folder, in_precision, supports_half};
 pub use loss::weighted_squared_error;
-pub use network::{Network, NetworkConfig, OUTPUT_STRIDE};
+pub use network::{Architecture, Network, NetworkConfig};
 pub use target::{Marker, Supervision, Target, render_target};
 pub use weights::{Weight, WeightsError, load_weights, named_weights};
 

@@ -1,10 +1,11 @@
-//! The three operations that the network is made of: our kernels, but for the convolutions on a GPU, which are burn's.
+//! The operations that the networks are made of: our kernels on the CPU; on a GPU those of the U-Net but for the convolutions, and
+//! burn's operations for the rest.
 
 use burn::backend::{Dispatch, DispatchDevice};
-use burn::tensor::activation::relu;
-use burn::tensor::module::conv3d as burn_conv3d;
-use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::activation::{prelu as burn_prelu, relu};
+use burn::tensor::module::{conv_transpose3d, conv3d as burn_conv3d};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+use burn::tensor::{DType, Device, FloatDType, Tensor};
 
 use super::cpu::CpuOps;
 use super::gpu::{GpuOps, gpu};
@@ -17,7 +18,8 @@ pub(super) fn is_cpu(device: &Device) -> bool {
     matches!(device.clone().inner().as_dispatch(), DispatchDevice::Flex(_))
 }
 
-/// A convolution without bias: `x [n, in, z, y, x]`, `weight [out, in, k, k, k]` with odd `k`, padded by `k / 2`.
+/// A convolution without bias: `x [n, in, z, y, x]`, `weight [out, in, k, k, k]`, padded by `(k - 1) / 2`. `k` is 1 or 3 with stride 1
+/// or 2, 2 with stride 2, or 5 with stride 1.
 pub(super) fn conv3d(x: Tensor<5>, weight: Tensor<5>, stride: usize) -> Tensor<5> {
     if is_cpu(&x.device()) {
         let out = <Dispatch as CpuOps>::network_conv3d(x.into_dispatch(), weight.into_dispatch(), stride);
@@ -28,8 +30,22 @@ pub(super) fn conv3d(x: Tensor<5>, weight: Tensor<5>, stride: usize) -> Tensor<5
 
 /// The same by burn's own operation.
 pub(super) fn plain_conv3d(x: Tensor<5>, weight: Tensor<5>, stride: usize) -> Tensor<5> {
-    let padding = weight.dims()[2] / 2;
+    let padding = (weight.dims()[2] - 1) / 2;
     burn_conv3d(x, weight, None, ConvOptions::new([stride; 3], [padding; 3], [1; 3], 1))
+}
+
+/// The transposed convolution without bias that doubles each axis: `x [n, in, z, y, x]`, `weight [in, out, 2, 2, 2]`.
+pub(super) fn doubling_conv3d(x: Tensor<5>, weight: Tensor<5>) -> Tensor<5> {
+    if is_cpu(&x.device()) {
+        let out = <Dispatch as CpuOps>::network_doubling_conv3d(x.into_dispatch(), weight.into_dispatch());
+        return Tensor::from_dispatch(out);
+    }
+    plain_doubling_conv3d(x, weight)
+}
+
+/// The same by burn's own operation.
+pub(super) fn plain_doubling_conv3d(x: Tensor<5>, weight: Tensor<5>) -> Tensor<5> {
+    conv_transpose3d(x, weight, None, ConvTransposeOptions::new([2; 3], [0; 3], [0; 3], [1; 3], 1))
 }
 
 /// `relu(scale * (x - mean) / sqrt(variance + 1e-5) + shift [+ residual])`, mean and variance over each group of channels.
@@ -41,11 +57,7 @@ pub(super) fn group_norm_relu(
     residual: Option<Tensor<5>>,
 ) -> Tensor<5> {
     if is_cpu(&x.device()) {
-        let (x, scale, shift) = (x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch());
-        return Tensor::from_dispatch(match residual {
-            Some(residual) => <Dispatch as CpuOps>::network_norm_add_relu(x, scale, shift, residual.into_dispatch(), groups),
-            None => <Dispatch as CpuOps>::network_norm_relu(x, scale, shift, groups),
-        });
+        return cpu_norm(x, scale, shift, groups, residual, true);
     }
     if gpu(&x.device()).is_some() {
         let (x, scale, shift) = (x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch());
@@ -57,7 +69,36 @@ pub(super) fn group_norm_relu(
     plain_group_norm_relu(x, scale, shift, groups, residual)
 }
 
-/// The same by burn's own operations.
+/// [`group_norm_relu`] without the rectifier.
+pub(super) fn group_norm(
+    x: Tensor<5>,
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+    groups: usize,
+    residual: Option<Tensor<5>>,
+) -> Tensor<5> {
+    if is_cpu(&x.device()) {
+        return cpu_norm(x, scale, shift, groups, residual, false);
+    }
+    plain_group_norm(x, scale, shift, groups, residual)
+}
+
+fn cpu_norm(
+    x: Tensor<5>,
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+    groups: usize,
+    residual: Option<Tensor<5>>,
+    relu: bool,
+) -> Tensor<5> {
+    let (x, scale, shift) = (x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch());
+    Tensor::from_dispatch(match residual {
+        Some(residual) => <Dispatch as CpuOps>::network_norm_add(x, scale, shift, residual.into_dispatch(), groups, relu),
+        None => <Dispatch as CpuOps>::network_norm(x, scale, shift, groups, relu),
+    })
+}
+
+/// [`group_norm_relu`] by burn's own operations.
 pub(super) fn plain_group_norm_relu(
     x: Tensor<5>,
     scale: Tensor<1>,
@@ -65,18 +106,50 @@ pub(super) fn plain_group_norm_relu(
     groups: usize,
     residual: Option<Tensor<5>>,
 ) -> Tensor<5> {
+    relu(plain_group_norm(x, scale, shift, groups, residual))
+}
+
+/// [`group_norm`] by burn's own operations; in single precision throughout, as sums over a group would leave the range of half
+/// precision.
+pub(super) fn plain_group_norm(
+    x: Tensor<5>,
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+    groups: usize,
+    residual: Option<Tensor<5>>,
+) -> Tensor<5> {
+    let dtype = x.dtype();
+    let single = |x: Tensor<5>| if dtype == DType::F32 { x } else { x.cast(FloatDType::F32) };
     let [batch, channels, depth, height, width] = x.dims();
-    let grouped = x.reshape([batch, groups, channels / groups * depth * height * width]);
+    let grouped = single(x).reshape([batch, groups, channels / groups * depth * height * width]);
     let mean = grouped.clone().mean_dim(2);
     let centred = grouped - mean;
     let variance = (centred.clone() * centred.clone()).mean_dim(2);
     let normal = (centred / variance.add_scalar(EPSILON).sqrt()).reshape([batch, channels, depth, height, width]);
     let per_channel = [1, channels, 1, 1, 1];
     let y = normal * scale.reshape(per_channel) + shift.reshape(per_channel);
-    relu(match residual {
-        Some(residual) => y + residual,
+    let y = match residual {
+        Some(residual) => y + single(residual),
         None => y,
-    })
+    };
+    if dtype == DType::F32 { y } else { y.cast(FloatDType::from(dtype)) }
+}
+
+/// `x [n, c, z, y, x]` where positive, else `slope [c]` times it.
+pub(super) fn prelu(x: Tensor<5>, slope: Tensor<1>) -> Tensor<5> {
+    if is_cpu(&x.device()) {
+        return Tensor::from_dispatch(<Dispatch as CpuOps>::network_prelu(x.into_dispatch(), slope.into_dispatch()));
+    }
+    burn_prelu(x, slope)
+}
+
+/// Doubles `x [n, c, z, y, x]` along each axis by repetition and adds `fine [n, c, 2z, 2y, 2x]`.
+pub(super) fn upsample_add(x: Tensor<5>, fine: Tensor<5>) -> Tensor<5> {
+    if is_cpu(&x.device()) {
+        let out = <Dispatch as CpuOps>::network_upsample_add(x.into_dispatch(), fine.into_dispatch());
+        return Tensor::from_dispatch(out);
+    }
+    plain_upsample(x) + fine
 }
 
 /// Doubles `x [n, c, z, y, x]` along each axis by repetition and appends the channels of `skip [n, d, 2z, 2y, 2x]`.
@@ -93,10 +166,13 @@ pub(super) fn upsample_concat(x: Tensor<5>, skip: Tensor<5>) -> Tensor<5> {
 
 /// The same by burn's own operations.
 pub(super) fn plain_upsample_concat(x: Tensor<5>, skip: Tensor<5>) -> Tensor<5> {
+    Tensor::cat(vec![plain_upsample(x), skip], 1)
+}
+
+/// `x [n, c, z, y, x]` doubled along each axis by repetition, by burn's own operations.
+pub(super) fn plain_upsample(x: Tensor<5>) -> Tensor<5> {
     let [batch, channels, depth, height, width] = x.dims();
-    let up = x
-        .reshape([batch * channels, depth, 1, height, 1, width, 1])
+    x.reshape([batch * channels, depth, 1, height, 1, width, 1])
         .expand([batch * channels, depth, 2, height, 2, width, 2])
-        .reshape([batch, channels, 2 * depth, 2 * height, 2 * width]);
-    Tensor::cat(vec![up, skip], 1)
+        .reshape([batch, channels, 2 * depth, 2 * height, 2 * width])
 }

@@ -1,7 +1,5 @@
 //! What the network is taught: a heatmap per class, and how far each of its cells is known.
 
-use super::OUTPUT_STRIDE;
-
 /// Cells nearer than this many deviations to a centre are reached by its Gaussian; beyond it is below 1e-5.
 const REACH: f64 = 5.0;
 /// Radii round a label in which everything counts as known.
@@ -41,15 +39,16 @@ pub struct Target {
     pub cells: [usize; 3],
 }
 
-/// Renders the target of a crop of `crop` voxels `(z, y, x)` for classes of the given radii in voxels.
+/// Renders the target of a crop of `crop` voxels `(z, y, x)` for classes of the given radii in voxels and a network of output stride
+/// `stride`, whose cell `o` is centred on voxel `stride * o`.
 ///
 /// `Y_c(p) = max_k exp(-|p - p_k / R|^2 / (2 sigma_c^2))` with `sigma_c = 0.5 r_c / R` in output cells and fractional `p_k / R`
 /// (arXiv 2510.22454, equation 1). The weight of a cell is 1 in a complete box and in a ball of 1.5 radii round every particle (in
 /// the channels of all classes: particles do not overlap) and every negative (in each channel with the radius of its class),
 /// and 0 elsewhere, so that an unlabelled particle is never taught as background.
-pub fn render_target(crop: [usize; 3], radii_voxels: &[f64], supervision: &Supervision) -> Target {
-    let stride = OUTPUT_STRIDE as f64;
-    let cells = crop.map(|edge| edge.div_ceil(OUTPUT_STRIDE));
+pub fn render_target(crop: [usize; 3], radii_voxels: &[f64], supervision: &Supervision, stride: usize) -> Target {
+    let cells = crop.map(|edge| edge.div_ceil(stride));
+    let stride = stride as f64;
     let per_class: usize = cells.iter().product();
     let mut heatmap = vec![0.0f32; per_class * radii_voxels.len()];
     let mut weight = vec![0.0f32; per_class * radii_voxels.len()];
@@ -81,15 +80,15 @@ pub fn render_target(crop: [usize; 3], radii_voxels: &[f64], supervision: &Super
             }
         }
     }
-    blank_padding(&mut weight, supervision.inside, cells, radii_voxels.len());
+    let inside = [supervision.inside.0, supervision.inside.1].map(|corner| corner.map(|p| p / stride));
+    blank_padding(&mut weight, inside, cells, radii_voxels.len());
     Target { heatmap, weight, cells }
 }
 
-/// Sets the weight of cells outside the tomogram to 0.
-fn blank_padding(weight: &mut [f32], inside: ([f64; 3], [f64; 3]), cells: [usize; 3], classes: usize) {
-    let stride = OUTPUT_STRIDE as f64;
+/// Sets the weight of cells outside the tomogram, whose first and last cell coordinates are `inside`, to 0.
+fn blank_padding(weight: &mut [f32], inside: [[f64; 3]; 2], cells: [usize; 3], classes: usize) {
     let ranges: [std::ops::Range<usize>; 3] =
-        std::array::from_fn(|axis| cell_range(inside.0[axis] / stride, inside.1[axis] / stride, cells[axis]));
+        std::array::from_fn(|axis| cell_range(inside[0][axis], inside[1][axis], cells[axis]));
     if ranges.iter().zip(cells).all(|(range, n)| *range == (0..n)) {
         return;
     }
@@ -144,7 +143,7 @@ mod tests {
             complete: vec![everywhere(31.0)],
             inside: everywhere(31.0),
         };
-        let target = render_target([32; 3], &[6.0], &supervision);
+        let target = render_target([32; 3], &[6.0], &supervision, 2);
         let at = |z: usize, y: usize, x: usize| f64::from(target.heatmap[(z * 16 + y) * 16 + x]);
         // sigma = 0.5 * 6 / 2 = 1.5 cells; the centre lies at cell (7.5, 8, 8.75).
         let expected = |z: f64, y: f64, x: f64| (-(z * z + y * y + x * x) / (2.0 * 1.5 * 1.5)).exp();
@@ -156,13 +155,32 @@ mod tests {
     }
 
     #[test]
+    fn a_cell_is_centred_on_its_multiple_of_the_stride() {
+        let supervision = Supervision {
+            markers: vec![([16.0, 8.0, 20.5], Marker::Particle(0))],
+            complete: vec![([0.0; 3], [20.0, 31.0, 31.0])],
+            inside: everywhere(31.0),
+        };
+        for stride in [1usize, 2, 4] {
+            let target = render_target([32; 3], &[8.0], &supervision, stride);
+            let n = 32 / stride;
+            assert_eq!(target.cells, [n; 3]);
+            let cell = [16 / stride, 8 / stride, 20 / stride];
+            let value = f64::from(target.heatmap[(cell[0] * n + cell[1]) * n + cell[2]]);
+            assert!((value - (-0.25f64 / 32.0).exp()).abs() < 1e-6, "stride {stride}: {value}");
+            let known = (0..n).filter(|z| target.weight[z * n * n] == 1.0).count();
+            assert_eq!(known, 20 / stride + 1);
+        }
+    }
+
+    #[test]
     fn sparse_labels_know_only_their_surroundings() {
         let supervision = Supervision {
             markers: vec![([16.0; 3], Marker::Particle(0)), ([40.0; 3], Marker::Negative)],
             complete: vec![],
             inside: everywhere(63.0),
         };
-        let target = render_target([64; 3], &[6.0, 10.0], &supervision);
+        let target = render_target([64; 3], &[6.0, 10.0], &supervision, 2);
         let n = 32;
         let weight = |class: usize, z: usize, y: usize, x: usize| target.weight[((class * n + z) * n + y) * n + x];
         // Round the particle, 1.5 x 6 / 2 = 4.5 cells in both channels.
@@ -181,7 +199,7 @@ mod tests {
         let neighbour = ([16.0, 16.0, 12.0], Marker::Particle(0));
         let held = ([16.0, 16.0, 24.0], Marker::HeldOut(0));
         let target =
-            |markers| render_target([32; 3], &[6.0], &Supervision { markers, complete: vec![], inside: everywhere(31.0) });
+            |markers| render_target([32; 3], &[6.0], &Supervision { markers, complete: vec![], inside: everywhere(31.0) }, 2);
         let (with, without) = (target(vec![neighbour, held]), target(vec![neighbour]));
         assert_eq!(with.weight, without.weight);
         // Between the two, where the neighbour's surroundings are known: sigma = 1.5 cells, 2 cells from the held particle.
@@ -194,7 +212,7 @@ mod tests {
     fn padding_teaches_nothing() {
         let supervision =
             Supervision { markers: vec![], complete: vec![everywhere(31.0)], inside: ([4.0, 0.0, 0.0], [20.0, 31.0, 31.0]) };
-        let target = render_target([32; 3], &[5.0], &supervision);
+        let target = render_target([32; 3], &[5.0], &supervision, 2);
         let known: Vec<bool> = (0..16).map(|z| target.weight[z * 256] == 1.0).collect();
         let expected: Vec<bool> = (0..16).map(|z| (2..=10).contains(&z)).collect();
         assert_eq!(known, expected);

@@ -29,6 +29,11 @@ pub enum WeightsError {
 /// Shape and row-major values of one weight.
 pub type Weight = (Vec<usize>, Vec<f32>);
 
+/// Whether a container's names are part of a weight's path. The kind of network is not: the description of a model says it.
+pub(super) fn is_named(container: &str) -> bool {
+    !container.starts_with("Enum:")
+}
+
 /// The weights of a module by their path, such as `encoder.1.0.conv1.weight`.
 pub fn named_weights<M: Module>(module: &M) -> BTreeMap<String, Weight> {
     struct Collect {
@@ -36,11 +41,15 @@ pub fn named_weights<M: Module>(module: &M) -> BTreeMap<String, Weight> {
         weights: BTreeMap<String, Weight>,
     }
     impl ModuleVisitor for Collect {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.path.push(name.to_owned());
+        fn enter_module(&mut self, name: &str, container: &str) {
+            if is_named(container) {
+                self.path.push(name.to_owned());
+            }
         }
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.pop();
+        fn exit_module(&mut self, _name: &str, container: &str) {
+            if is_named(container) {
+                self.path.pop();
+            }
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             let data = param.val().into_data();
@@ -64,11 +73,15 @@ pub fn load_weights<M: Module>(module: M, mut weights: BTreeMap<String, Weight>)
         error: Option<WeightsError>,
     }
     impl ModuleMapper for Load<'_> {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.path.push(name.to_owned());
+        fn enter_module(&mut self, name: &str, container: &str) {
+            if is_named(container) {
+                self.path.push(name.to_owned());
+            }
         }
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.pop();
+        fn exit_module(&mut self, _name: &str, container: &str) {
+            if is_named(container) {
+                self.path.pop();
+            }
         }
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let name = self.path.join(".");

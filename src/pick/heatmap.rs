@@ -8,13 +8,17 @@ use rayon::prelude::*;
 use super::gpu;
 use super::windows::{WindowLimits, tile};
 use crate::geometry::VoxelBox;
-use crate::model::{Network, NetworkConfig, OUTPUT_STRIDE, Precision};
+use crate::model::{Network, NetworkConfig, Precision};
 use crate::volume::{NormalisedVolume, VolumeError, VolumeSource};
 
 /// Deviation of the Gaussian that weighs a window's cells, as a share of half the window.
 const WEIGHT_DEVIATION: f64 = 0.25;
 /// Smallest weight of a cell, so that every cell has one.
 const SMALLEST_WEIGHT: f64 = 1e-3;
+
+/// Memory that the activations of a window may take on the CPU, in bytes: 2 GiB, which the default window of the widest network of
+/// stride 2 keeps within and one at full resolution would not.
+const ACTIVATION_BYTES: f64 = 2_147_483_648.0;
 
 /// How to cut and average.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,11 +47,13 @@ impl Default for PredictOptions {
     }
 }
 
-/// One heatmap a class. Cell `o` is centred on voxel index `2 o` of the volume that was read.
+/// One heatmap a class. Cell `o` is centred on voxel index `stride * o` of the volume that was read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Heatmaps {
     /// Cells `(z, y, x)`.
     pub cells: [usize; 3],
+    /// Voxels per cell along each axis: the network's output stride.
+    pub stride: usize,
     /// Values of each class, `(z, y, x)` row-major, about 0 to 1.
     pub classes: Vec<Vec<f32>>,
 }
@@ -66,24 +72,28 @@ pub fn predict(
     mut progress: impl FnMut(f32) -> ControlFlow<()>,
 ) -> Result<Option<Heatmaps>, VolumeError> {
     let shape = volume.shape();
-    if gpu::suits(device, shape, config.classes) {
+    if gpu::suits(device, shape, config) {
         let maps = gpu::predict(network, config, device, volume, options, &mut progress)?;
         return Ok(maps.map(gpu::DeviceMaps::download));
     }
-    let cells = shape.map(|n| n.div_ceil(OUTPUT_STRIDE));
+    let stride = config.output_stride();
+    let cells = shape.map(|n| n.div_ceil(stride));
     let per_class: usize = cells.iter().product();
     let Some(region) = without_blank_borders(volume.source.as_ref(), options.region.unwrap_or(VoxelBox::whole(shape)))? else {
-        return Ok(progress(1.0).is_continue().then(|| Heatmaps { cells, classes: vec![vec![0.0; per_class]; config.classes] }));
+        let classes = vec![vec![0.0; per_class]; config.classes];
+        return Ok(progress(1.0).is_continue().then_some(Heatmaps { cells, stride, classes }));
     };
-    let tiling = tile(region, options.windows, config.total_stride());
-    let kernel = gaussian_weights(tiling.window.map(|n| n / OUTPUT_STRIDE));
+    let mut limits = options.windows;
+    limits.voxels = limits.voxels.min((ACTIVATION_BYTES / (4.0 * config.live_values_per_voxel())) as usize);
+    let tiling = tile(region, limits, config.total_stride(), stride);
+    let kernel = gaussian_weights(tiling.window.map(|n| n / stride));
     let mut sums = vec![vec![0.0f32; per_class]; config.classes];
     let mut weights = vec![0.0f32; per_class];
     let origins = tiling.origins();
     let total = origins.len().max(1) as f32;
     for (done, origin) in origins.into_iter().enumerate() {
         if let Some(values) = predict_window(network, device, volume, origin, tiling.window, options.flips)? {
-            let place = Placement::new(origin, tiling.window, cells);
+            let place = Placement::new(origin, tiling.window, cells, stride);
             place.add(&mut weights, &kernel, None);
             let size = kernel.len();
             sums.par_iter_mut()
@@ -101,7 +111,7 @@ pub fn predict(
             }
         });
     }
-    Ok(Some(Heatmaps { cells, classes: sums }))
+    Ok(Some(Heatmaps { cells, stride, classes: sums }))
 }
 
 /// The smallest box in `region` outside which all voxels have one value, such as the border that a reconstruction leaves empty;
@@ -149,29 +159,33 @@ pub(crate) fn predict_window(
     window: [usize; 3],
     flips: bool,
 ) -> Result<Option<Vec<f32>>, VolumeError> {
-    // A flip about the cell grid needs one voxel before the window: cell o, centred on voxel 2 o, becomes cell n/2 - 1 - o only if
-    // voxel i becomes voxel n - 2 - i.
-    let margin = usize::from(flips);
+    let margin = flip_margin(network, flips);
     let padded = window.map(|n| n + margin);
     let voxels = volume.read(origin.map(|o| o - margin as i64), padded)?;
     let first = voxels.first().copied().unwrap_or(0.0);
     if voxels.iter().all(|v| *v == first) {
         return Ok(None);
     }
-    Ok(Some(mean_of_views(network, device, &voxels, window, margin == 1)))
+    Ok(Some(mean_of_views(network, device, &voxels, window, flips)))
+}
+
+/// Voxels before a window that its flips about the cell grid need. With output stride `s`, cell `o`, centred on voxel `s o`, becomes cell
+/// `n/s - 1 - o` only if voxel `i` becomes voxel `n - s - i`, which reaches `s - 1` voxels before the window.
+pub(super) fn flip_margin(network: &Network, flips: bool) -> usize {
+    if flips { network.output_stride() - 1 } else { 0 }
 }
 
 /// The heatmaps `[class][z][y][x]` of a window, or their mean over the window and its flips along z, y and x, each flipped back.
 ///
-/// With `flips`, `voxels` has one voxel more than the window at the start of each axis: see [`predict_window`].
+/// With `flips`, `voxels` has more than the window at the start of each axis, as many as [`flip_margin`] says.
 pub(crate) fn mean_of_views(network: &Network, device: &Device, voxels: &[f32], window: [usize; 3], flips: bool) -> Vec<f32> {
-    let margin = usize::from(flips);
+    let margin = flip_margin(network, flips);
     let padded = window.map(|n| n + margin);
     let mut views = vec![[false; 3]];
     if flips {
         views.extend([[true, false, false], [false, true, false], [false, false, true]]);
     }
-    let cells = window.map(|n| n / OUTPUT_STRIDE);
+    let cells = window.map(|n| n / network.output_stride());
     let mut mean: Vec<f32> = Vec::new();
     for flip in &views {
         let view = gather(voxels, padded, window, *flip, margin);
@@ -188,9 +202,9 @@ pub(crate) fn mean_of_views(network: &Network, device: &Device, voxels: &[f32], 
     mean
 }
 
-/// The window's voxels out of a cube with `margin` voxels before it, flipped along some axes by `i -> n - 2 - i`.
+/// The window's voxels out of a cube with `margin` voxels before it, flipped along some axes by `i -> n - 1 - margin - i`.
 fn gather(voxels: &[f32], padded: [usize; 3], window: [usize; 3], flip: [bool; 3], margin: usize) -> Vec<f32> {
-    if margin == 0 {
+    if margin == 0 && flip == [false; 3] {
         return voxels.to_vec();
     }
     let source = |axis: usize, i: usize| if flip[axis] { window[axis] - 1 - i } else { i + margin };
@@ -250,10 +264,10 @@ struct Placement {
 }
 
 impl Placement {
-    fn new(origin: [i64; 3], window: [usize; 3], cells: [usize; 3]) -> Self {
-        // Windows start inside the volume, at even voxels; they may leave it only at the far end.
-        let first = origin.map(|o| o.max(0) as usize / OUTPUT_STRIDE);
-        let window = window.map(|n| n / OUTPUT_STRIDE);
+    fn new(origin: [i64; 3], window: [usize; 3], cells: [usize; 3], stride: usize) -> Self {
+        // Windows start inside the volume, at multiples of the stride; they may leave it only at the far end.
+        let first = origin.map(|o| o.max(0) as usize / stride);
+        let window = window.map(|n| n / stride);
         let inside = std::array::from_fn(|axis| window[axis].min(cells[axis].saturating_sub(first[axis])));
         Self { first, window, inside, cells }
     }
@@ -284,25 +298,29 @@ mod tests {
 
     #[test]
     fn a_view_flipped_there_and_back_lands_on_its_cells() {
-        // A network that takes every second voxel must see the same cells in every view.
-        let (window, padded) = ([4, 6, 8], [5, 7, 9]);
-        let voxels: Vec<f32> = (0..padded.iter().product()).map(|i| i as f32).collect();
-        let cells = window.map(|n| n / 2);
-        let pick = |view: &[f32]| -> Vec<f32> {
-            let at = |z: usize, y: usize, x: usize| view[(2 * z * window[1] + 2 * y) * window[2] + 2 * x];
-            let mut out = Vec::new();
-            for z in 0..cells[0] {
-                for y in 0..cells[1] {
-                    out.extend((0..cells[2]).map(|x| at(z, y, x)));
+        // A network that takes the voxel at each cell's centre must see the same cells in every view.
+        for stride in [1, 2, 4] {
+            let margin = stride - 1;
+            let window = [4, 8, 12];
+            let padded = window.map(|n| n + margin);
+            let voxels: Vec<f32> = (0..padded.iter().product()).map(|i| i as f32).collect();
+            let cells = window.map(|n| n / stride);
+            let pick = |view: &[f32]| -> Vec<f32> {
+                let at = |z: usize, y: usize, x: usize| view[(stride * z * window[1] + stride * y) * window[2] + stride * x];
+                let mut out = Vec::new();
+                for z in 0..cells[0] {
+                    for y in 0..cells[1] {
+                        out.extend((0..cells[2]).map(|x| at(z, y, x)));
+                    }
                 }
+                out
+            };
+            let straight = pick(&gather(&voxels, padded, window, [false; 3], margin));
+            for flip in [[true, false, false], [false, true, false], [false, false, true], [true; 3]] {
+                let mut back = vec![0.0; straight.len()];
+                add_flipped(&mut back, &pick(&gather(&voxels, padded, window, flip, margin)), cells, flip, 1.0);
+                assert_eq!(back, straight, "{flip:?} at stride {stride}");
             }
-            out
-        };
-        let straight = pick(&gather(&voxels, padded, window, [false; 3], 1));
-        for flip in [[true, false, false], [false, true, false], [false, false, true], [true; 3]] {
-            let mut back = vec![0.0; straight.len()];
-            add_flipped(&mut back, &pick(&gather(&voxels, padded, window, flip, 1)), cells, flip, 1.0);
-            assert_eq!(back, straight, "{flip:?}");
         }
     }
 

@@ -10,7 +10,7 @@ use super::heatmap::{Heatmaps, PredictOptions, predict};
 use super::peaks::{FLOOR, Peak, find_peaks};
 use crate::geometry::VoxelBox;
 use crate::labels::TomogramId;
-use crate::model::{Marker, ModelMetadata, Network, OUTPUT_STRIDE, Supervision};
+use crate::model::{Marker, ModelMetadata, Network, Supervision};
 use crate::score::{ScoredRun, best_threshold};
 use crate::train::{DataError, Heatmap, Pick, PickSet, PreparedTomogram, TrainingData, TrainingTomogram};
 use crate::volume::VolumeError;
@@ -44,12 +44,14 @@ pub struct Picked {
     pub heatmaps: Option<Heatmaps>,
     /// Voxels at the model's spacing per voxel of the file; 1 where the tomogram was not resampled.
     pub scale: f64,
+    /// Voxels at the model's spacing per cell of the heatmaps: the network's output stride.
+    pub stride: usize,
 }
 
 impl Picked {
     /// Spacing of the heatmaps' cells in angstrom, for a tomogram of `spacing_angstrom`.
     pub fn cell_angstrom(&self, spacing_angstrom: f64) -> f64 {
-        spacing_angstrom / self.scale * OUTPUT_STRIDE as f64
+        spacing_angstrom / self.scale * self.stride as f64
     }
 }
 
@@ -76,22 +78,23 @@ impl Picker<'_> {
     ) -> Result<Option<Picked>, PickError> {
         let prepared = PreparedTomogram::new(tomogram, self.metadata.spacing_angstrom)?;
         let (config, volume, scale) = (&self.metadata.network, &prepared.volume, prepared.scale);
-        if gpu::suits(self.device, volume.shape(), config.classes) {
+        let stride = config.output_stride();
+        if gpu::suits(self.device, volume.shape(), config) {
             let maps = gpu::predict(self.network, config, self.device, volume, options, &mut progress)?;
             let Some(maps) = maps else { return Ok(None) };
             let picks = self.placed(&prepared, maps.peaks(&self.radii_cells(), FLOOR)?);
-            return Ok(Some(Picked { picks, heatmaps: options.heatmaps.then(|| maps.download()), scale }));
+            return Ok(Some(Picked { picks, heatmaps: options.heatmaps.then(|| maps.download()), scale, stride }));
         }
         let heatmaps = predict(self.network, config, self.device, volume, options, progress)?;
         Ok(heatmaps.map(|heatmaps| {
             let picks = self.picks(&prepared, &heatmaps);
-            Picked { picks, heatmaps: options.heatmaps.then_some(heatmaps), scale }
+            Picked { picks, heatmaps: options.heatmaps.then_some(heatmaps), scale, stride }
         }))
     }
 
     /// Radius of each class in cells.
     fn radii_cells(&self) -> Vec<f64> {
-        let cell_angstrom = self.metadata.spacing_angstrom * OUTPUT_STRIDE as f64;
+        let cell_angstrom = self.metadata.spacing_angstrom * self.metadata.network.output_stride() as f64;
         self.metadata.classes.iter().map(|class| class.radius_angstrom / cell_angstrom).collect()
     }
 
@@ -105,12 +108,13 @@ impl Picker<'_> {
     /// The picks at the peaks of each class.
     fn placed(&self, tomogram: &PreparedTomogram, peaks: Vec<Vec<Peak>>) -> PickSet {
         let metadata = self.metadata;
+        let stride = metadata.network.output_stride() as f64;
         let last = tomogram.file_shape.map(|n| n as f64 - 1.0);
         let mut picks: Vec<Pick> = Vec::new();
         for (class, peaks) in peaks.into_iter().enumerate() {
             picks.extend(peaks.into_iter().map(|peak| {
-                let voxel = peak.position.map(|p| p * OUTPUT_STRIDE as f64 / tomogram.scale);
-                // A volume of odd size ends on a cell's centre; half a cell beyond is outside.
+                let voxel = peak.position.map(|p| p * stride / tomogram.scale);
+                // A volume may end on a cell's centre; half a cell beyond is outside.
                 let position = std::array::from_fn(|axis| voxel[axis].clamp(0.0, last[axis]));
                 Pick { position, class, score: peak.score }
             }));
@@ -131,7 +135,7 @@ pub(crate) fn view_of(tomogram: TomogramId, scale: f64, heatmaps: &Heatmaps, ste
     Heatmap {
         tomogram,
         shape: heatmaps.cells,
-        voxels_per_cell: [OUTPUT_STRIDE as f64 / scale; 3],
+        voxels_per_cell: [heatmaps.stride as f64 / scale; 3],
         channels: heatmaps.classes.iter().map(|values| Arc::new(values.iter().map(|v| quantise(*v)).collect())).collect(),
         step,
     }
@@ -234,10 +238,11 @@ fn scored_runs(
         else {
             return Ok(None);
         };
+        let stride = heatmaps.stride as f64;
         for (class, heatmap) in heatmaps.classes.iter().enumerate() {
-            let peaks = find_peaks(heatmap, heatmaps.cells, radii[class] / OUTPUT_STRIDE as f64, FLOOR);
+            let peaks = find_peaks(heatmap, heatmaps.cells, radii[class] / stride, FLOOR);
             let picks: Vec<([f64; 3], f32)> =
-                peaks.into_iter().map(|peak| (peak.position.map(|p| p * OUTPUT_STRIDE as f64), peak.score)).collect();
+                peaks.into_iter().map(|peak| (peak.position.map(|p| p * stride), peak.score)).collect();
             for (runs, supervision) in runs[class].iter_mut().zip(parts) {
                 let is_known = |(position, _): &&([f64; 3], f32)| is_known(supervision, radii, class, *position);
                 let truth = supervision.markers.iter().filter(|(_, marker)| *marker == Marker::Particle(class));

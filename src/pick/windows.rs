@@ -28,9 +28,10 @@ type Cost = (bool, usize, usize);
 type Axis = (usize, usize);
 
 /// Cuts `region` into windows within `limits`, of the sizes that compute the fewest voxels in all. Window edges are multiples of
-/// `multiple` (and one such multiple at least, whatever the limits), starts are multiples of two (the output stride).
-pub fn tile(region: VoxelBox, limits: WindowLimits, multiple: usize) -> Tiling {
-    let length: [usize; 3] = std::array::from_fn(|axis| region.end[axis].saturating_sub(even(region.start[axis])).max(1));
+/// `multiple` (and one such multiple at least, whatever the limits), starts are multiples of `stride` (the output stride).
+pub fn tile(region: VoxelBox, limits: WindowLimits, multiple: usize, stride: usize) -> Tiling {
+    let start = region.start.map(|voxel| voxel / stride * stride);
+    let length: [usize; 3] = std::array::from_fn(|axis| region.end[axis].saturating_sub(start[axis]).max(1));
     let choices = length.map(|length| edges(length, limits, multiple));
     let mut best: Option<(Cost, [Axis; 3])> = None;
     for z in &choices[0] {
@@ -55,16 +56,12 @@ pub fn tile(region: VoxelBox, limits: WindowLimits, multiple: usize) -> Tiling {
         (0..count)
             .map(|i| {
                 let at = if count > 1 { travel * i as f64 / (count - 1) as f64 } else { 0.0 };
-                // The last window may stick out by a voxel rather than leave one uncovered.
-                even(region.start[axis]) as i64 + ((at / 2.0).ceil() as i64) * 2
+                // The last window may stick out by a few voxels rather than leave one uncovered.
+                (start[axis] + (at / stride as f64).ceil() as usize * stride) as i64
             })
             .collect()
     });
     Tiling { window: chosen.map(|(edge, _)| edge), starts }
-}
-
-fn even(voxel: usize) -> usize {
-    voxel / 2 * 2
 }
 
 /// Edges with which windows cover `length` voxels, each with its number of windows, fewest first.
@@ -114,33 +111,36 @@ mod tests {
 
     #[test]
     fn every_voxel_is_covered_with_the_overlap() {
-        for (length, largest) in
-            [(7, 64), (64, 64), (65, 64), (208, 96), (630, 128), (79, 96), (1000, 48), (33, 32), (5, 8), (17, 8)]
-        {
+        let cases = [(7, 64), (64, 64), (65, 64), (208, 96), (630, 128), (79, 96), (1000, 48), (33, 32), (5, 8), (17, 8)];
+        for ((length, largest), stride) in cases.into_iter().flat_map(|case| [1, 2, 4].map(|stride| (case, stride))) {
             let limits = cube(largest);
-            let tiling = tile(VoxelBox::whole([length; 3]), limits, 8);
+            let tiling = tile(VoxelBox::whole([length; 3]), limits, 8, stride);
             let (edge, starts) = (tiling.window[0], &tiling.starts[0]);
             assert!(edge % 8 == 0 && edge <= largest.next_multiple_of(8), "{length} {largest}");
             assert_eq!(starts[0], 0);
             assert!(starts[starts.len() - 1] + edge as i64 >= length as i64, "{length} {largest}: {tiling:?}");
-            assert!(starts.iter().all(|s| s % 2 == 0));
+            assert!(starts.iter().all(|s| s % stride as i64 == 0));
             let overlap = limits.overlap.min(largest - 8) as i64;
             for pair in starts.windows(2) {
-                assert!(pair[1] + overlap <= pair[0] + edge as i64 + 2, "{length} {largest}: {tiling:?}");
+                assert!(pair[1] + overlap <= pair[0] + edge as i64 + stride as i64, "{length} {largest}: {tiling:?}");
             }
         }
     }
 
     #[test]
     fn a_part_of_the_volume_needs_fewer_windows() {
-        let part = tile(VoxelBox::new([0, 0, 101], [64, 64, 150]), cube(64), 8);
+        let part = tile(VoxelBox::new([0, 0, 101], [64, 64, 150]), cube(64), 8, 2);
         assert_eq!(part.origins(), [[0, 0, 100]]);
+        let part = tile(VoxelBox::new([0, 0, 103], [64, 64, 150]), cube(64), 8, 4);
+        assert_eq!(part.origins(), [[0, 0, 100]]);
+        let part = tile(VoxelBox::new([0, 0, 103], [64, 64, 150]), cube(64), 8, 1);
+        assert_eq!(part.origins(), [[0, 0, 103]]);
     }
 
     #[test]
     fn windows_grow_into_what_a_flat_volume_leaves_free() {
         let limits = WindowLimits { edge: 256, voxels: 128 * 128 * 128, overlap: 24 };
-        let tiling = tile(VoxelBox::whole([40, 630, 630]), limits, 8);
+        let tiling = tile(VoxelBox::whole([40, 630, 630]), limits, 8, 2);
         assert_eq!(tiling.window[0], 40);
         let computed = tiling.window.iter().product::<usize>() * tiling.origins().len();
         assert!(computed as f64 <= 1.25 * (40.0 * 630.0 * 630.0), "{tiling:?}");
@@ -151,7 +151,7 @@ mod tests {
     fn the_computed_voxels_grow_with_the_volume() {
         let limits = WindowLimits { edge: 256, voxels: 4 << 20, overlap: 24 };
         for shape in [[64, 208, 208], [184, 630, 630], [368, 1024, 1024], [512, 2048, 2048]] {
-            let tiling = tile(VoxelBox::whole(shape), limits, 16);
+            let tiling = tile(VoxelBox::whole(shape), limits, 16, 2);
             let computed = tiling.window.iter().product::<usize>() * tiling.origins().len();
             let share = computed as f64 / shape.iter().product::<usize>() as f64;
             // A cube of 4 Mi voxels, edge 161, gets on by 137 voxels a window: (161 / 137)^3 = 1.62 in the limit.

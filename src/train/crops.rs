@@ -18,7 +18,7 @@ use crate::volume::VolumeError;
 pub(super) struct Batch {
     /// Labelled crops `[n, z, y, x]`.
     pub voxels: Vec<f32>,
-    /// Their targets and weights `[n, class, z/2, y/2, x/2]`.
+    /// Their targets and weights `[n, class, z/s, y/s, x/s]`, `s` the network's output stride.
     pub heatmap: Vec<f32>,
     /// See `heatmap`.
     pub weight: Vec<f32>,
@@ -30,7 +30,7 @@ pub(super) struct Batch {
 
 /// Unlabelled crops.
 pub(super) struct Unlabelled {
-    /// What the teacher sees of each: one voxel more than the crop at the start of each axis.
+    /// What the teacher sees of each: one voxel less than the output stride more than the crop at the start of each axis.
     pub padded: Vec<Vec<f32>>,
     /// What the student sees `[n, z, y, x]`: the same, changed in intensity and partly occluded.
     pub shown: Vec<f32>,
@@ -38,7 +38,7 @@ pub(super) struct Unlabelled {
 
 impl Batch {
     /// Draws the batch of a step. Everything random comes from the seed and the number of the step alone.
-    fn draw(config: &TrainConfig, data: &TrainingData, step: usize) -> Result<Self, VolumeError> {
+    fn draw(config: &TrainConfig, stride: usize, data: &TrainingData, step: usize) -> Result<Self, VolumeError> {
         let mut random = ChaCha8Rng::seed_from_u64(config.seed);
         random.set_stream(step as u64 + 1);
         let (count, edge) = (config.batch, config.crop);
@@ -47,14 +47,14 @@ impl Batch {
         let mut cells = [0; 3];
         let shares = data.class_shares(config.balance);
         for _ in 0..count {
-            let sample = data.sample(edge, &shares, &mut random)?;
+            let sample = data.sample(edge, stride, &shares, &mut random)?;
             voxels.extend(sample.voxels);
             heatmap.extend(sample.target.heatmap);
             weight.extend(sample.target.weight);
             cells = sample.target.cells;
         }
         let unlabelled = match config.is_cotraining(step) && data.has_unlabelled() {
-            true => Some(Unlabelled::draw(config, data, &mut random)?),
+            true => Some(Unlabelled::draw(config, stride - 1, data, &mut random)?),
             false => None,
         };
         Ok(Self { voxels, heatmap, weight, cells, unlabelled })
@@ -62,13 +62,13 @@ impl Batch {
 }
 
 impl Unlabelled {
-    fn draw(config: &TrainConfig, data: &TrainingData, random: &mut ChaCha8Rng) -> Result<Self, VolumeError> {
+    fn draw(config: &TrainConfig, margin: usize, data: &TrainingData, random: &mut ChaCha8Rng) -> Result<Self, VolumeError> {
         let edge = config.crop;
         let mut padded = Vec::with_capacity(config.batch);
         let mut shown = Vec::with_capacity(config.batch * edge.pow(3));
         for _ in 0..config.batch {
-            let crop = data.sample_unlabelled(edge, random)?;
-            let mut student = without_margin(&crop, edge);
+            let crop = data.sample_unlabelled(edge, margin, random)?;
+            let mut student = without_margin(&crop, edge, margin);
             change_intensity(&mut student, random);
             drop_blocks(&mut student, edge, config.dropped(), random);
             shown.extend(student);
@@ -78,10 +78,10 @@ impl Unlabelled {
     }
 }
 
-/// The cube of `edge` voxels behind the first layer of each axis of a cube of `edge + 1`.
-pub(super) fn without_margin(padded: &[f32], edge: usize) -> Vec<f32> {
-    let outer = edge + 1;
-    let rows = (1..outer).flat_map(|z| (1..outer).map(move |y| (z * outer + y) * outer + 1));
+/// The cube of `edge` voxels behind the first `margin` layers of each axis of a cube of `edge + margin`.
+pub(super) fn without_margin(padded: &[f32], edge: usize, margin: usize) -> Vec<f32> {
+    let outer = edge + margin;
+    let rows = (margin..outer).flat_map(|z| (margin..outer).map(move |y| (z * outer + y) * outer + margin));
     rows.flat_map(|start| padded[start..start + edge].iter().copied()).collect()
 }
 
@@ -100,6 +100,7 @@ struct Drawn {
 /// Draws batches, one step ahead. Dropping it ends the thread after the batch at hand.
 pub(super) struct Drawer {
     config: TrainConfig,
+    stride: usize,
     sender: Option<Sender<Wanted>>,
     receiver: Receiver<Drawn>,
     /// Batches that are asked for and not received yet: 0 or 1.
@@ -108,15 +109,15 @@ pub(super) struct Drawer {
 }
 
 impl Drawer {
-    /// Starts the thread. Where the system refuses one, batches are drawn when they are needed.
-    pub fn start(config: &TrainConfig) -> Self {
+    /// Starts the thread, for a network of output stride `stride`. Where the system refuses one, batches are drawn when they are needed.
+    pub fn start(config: &TrainConfig, stride: usize) -> Self {
         let (sender, wanted) = bounded::<Wanted>(1);
         let (answers, receiver) = bounded(1);
         let settings = config.clone();
         let spawned = std::thread::Builder::new().name("crops".to_owned()).spawn(move || {
             give_way();
             for wanted in wanted {
-                let batch = Batch::draw(&settings, &wanted.data, wanted.step);
+                let batch = Batch::draw(&settings, stride, &wanted.data, wanted.step);
                 // Fails only when the run is over.
                 if answers.send(Drawn { wanted, batch }).is_err() {
                     return;
@@ -130,7 +131,7 @@ impl Drawer {
                 None
             }
         };
-        Self { config: config.clone(), sender: thread.is_some().then_some(sender), receiver, under_way: 0, thread }
+        Self { config: config.clone(), stride, sender: thread.is_some().then_some(sender), receiver, under_way: 0, thread }
     }
 
     /// The batch of `step`; `ahead` says whether that of the next step will be wanted. One that was drawn ahead from other data than
@@ -148,7 +149,7 @@ impl Drawer {
         }
         let batch = match ready {
             Some(batch) => batch,
-            None => Batch::draw(&self.config, data, step),
+            None => Batch::draw(&self.config, self.stride, data, step),
         };
         if ahead
             && let Some(sender) = &self.sender

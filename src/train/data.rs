@@ -306,12 +306,18 @@ impl TrainingData {
         })
     }
 
-    /// Draws a crop of `edge` voxels: half of the time near a label (each class as often as the others, however rare), otherwise
+    /// Draws a crop of `edge` voxels, with a target of output stride `stride`: half of the time near a label (each class as often as the others, however rare), otherwise
     /// anywhere in a complete box; always near a label when there is no complete box. Then turned, flipped and changed in intensity.
     ///
     /// # Errors
     /// When the volume cannot be read.
-    pub(super) fn sample(&self, edge: usize, shares: &[f32], random: &mut impl Rng) -> Result<Sample, VolumeError> {
+    pub(super) fn sample(
+        &self,
+        edge: usize,
+        stride: usize,
+        shares: &[f32],
+        random: &mut impl Rng,
+    ) -> Result<Sample, VolumeError> {
         let near_label = self.boxes.is_empty() || random.random_bool(0.5);
         let (tomogram, origin) = match (near_label, self.anchors.choose(random)) {
             (true, Some(kind)) => {
@@ -327,7 +333,8 @@ impl TrainingData {
         let orientation = Orientation::random(random);
         voxels = orientation.apply_voxels(&voxels, edge);
         change_intensity(&mut voxels, random);
-        let mut target = render_target([edge; 3], &self.radii_voxels, &orientation.apply_supervision(&supervision, edge));
+        let supervision = orientation.apply_supervision(&supervision, edge);
+        let mut target = render_target([edge; 3], &self.radii_voxels, &supervision, stride);
         let per_class: usize = target.cells.iter().product();
         for (weights, share) in target.weight.chunks_exact_mut(per_class.max(1)).zip(shares) {
             weights.iter_mut().for_each(|weight| *weight *= share);
@@ -340,17 +347,17 @@ impl TrainingData {
         !self.unlabelled.is_empty() || self.labelled.iter().any(|labelled| !labelled.is_wholly_complete())
     }
 
-    /// Draws an unlabelled crop of `edge + 1` voxels, turned and flipped: from any unlabelled tomogram, or from the parts of a labelled
-    /// one that are not complete, each tomogram alike. The extra voxel at the start of each axis is for views flipped about the cell
+    /// Draws an unlabelled crop of `edge + margin` voxels, turned and flipped: from any unlabelled tomogram, or from the parts of a labelled
+    /// one that are not complete, each tomogram alike. The extra voxels at the start of each axis are for views flipped about the cell
     /// grid.
     ///
     /// # Errors
     /// When the volume cannot be read.
-    pub(super) fn sample_unlabelled(&self, edge: usize, random: &mut impl Rng) -> Result<Vec<f32>, VolumeError> {
+    pub(super) fn sample_unlabelled(&self, edge: usize, margin: usize, random: &mut impl Rng) -> Result<Vec<f32>, VolumeError> {
         let whole = self.unlabelled.iter().map(|tomogram| (tomogram, None));
         let partly = self.labelled.iter().filter(|labelled| !labelled.is_wholly_complete()).map(|l| (&l.tomogram, Some(l)));
         let tomograms: Vec<_> = whole.chain(partly).collect();
-        let edge = edge + 1;
+        let edge = edge + margin;
         let Some((tomogram, labels)) = tomograms.choose(random) else { return Ok(vec![0.0; edge.pow(3)]) };
         let shape = tomogram.volume.shape();
         let mut origin = [0; 3];

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::data::{DataError, PreparedTomogram};
 use super::protocol::{LiveView, TrainingTomogram};
 use crate::labels::TomogramId;
-use crate::model::OUTPUT_STRIDE;
 use crate::pick::{Heatmaps, Picker, Tiling, WindowLimits, predict_window, tile, view_of};
 use crate::volume::VolumeError;
 
@@ -40,10 +39,12 @@ impl Live {
         let shape = tomogram.volume.shape();
         let whole = crate::geometry::VoxelBox::whole(shape);
         let limits = WindowLimits { edge: window, voxels: window.pow(3), overlap: window / 4 };
-        let tiling = tile(whole, limits, picker.metadata.network.total_stride());
+        let tiling = tile(whole, limits, picker.metadata.network.total_stride(), picker.metadata.network.output_stride());
         let origins = tiling.origins();
-        let cells = shape.map(|n| n.div_ceil(OUTPUT_STRIDE));
-        let heatmaps = Heatmaps { cells, classes: vec![vec![0.0; cells.iter().product()]; picker.metadata.network.classes] };
+        let stride = picker.metadata.network.output_stride();
+        let cells = shape.map(|n| n.div_ceil(stride));
+        let classes = vec![vec![0.0; cells.iter().product()]; picker.metadata.network.classes];
+        let heatmaps = Heatmaps { cells, stride, classes };
         Ok(Self {
             tomogram,
             computed_at: vec![None; origins.len()],
@@ -129,14 +130,15 @@ impl Live {
         self.is_newer = true;
         let Some(values) = values else { return Ok(()) };
         let cells = self.heatmaps.cells;
-        let size = window.map(|n| n / OUTPUT_STRIDE);
+        let stride = self.heatmaps.stride;
+        let size = window.map(|n| n / stride);
         let range: [std::ops::Range<usize>; 3] = std::array::from_fn(|axis| self.core(axis, origin[axis]));
         let per_class: usize = size.iter().product();
         for (class, heatmap) in self.heatmaps.classes.iter_mut().enumerate() {
             let values = &values[class * per_class..][..per_class];
             for z in range[0].clone() {
                 for y in range[1].clone() {
-                    let first = [origin[0], origin[1], origin[2]].map(|o| o as usize / OUTPUT_STRIDE);
+                    let first = [origin[0], origin[1], origin[2]].map(|o| o as usize / stride);
                     let from = ((z - first[0]) * size[1] + y - first[1]) * size[2] + range[2].start - first[2];
                     let to = (z * cells[1] + y) * cells[2];
                     heatmap[to + range[2].start..to + range[2].end].copy_from_slice(&values[from..from + range[2].len()]);
@@ -150,12 +152,12 @@ impl Live {
     fn core(&self, axis: usize, origin: i64) -> std::ops::Range<usize> {
         let starts = &self.tiling.starts[axis];
         let edge = self.tiling.window[axis] as i64;
-        let limit = self.heatmaps.cells[axis];
+        let (limit, stride) = (self.heatmaps.cells[axis], self.heatmaps.stride);
         let place = starts.iter().position(|start| *start == origin).unwrap_or(0);
-        let middle = |left: i64, right: i64| ((left + edge + right) / 2 / OUTPUT_STRIDE as i64) as usize;
+        let middle = |left: i64, right: i64| ((left + edge + right) / 2 / stride as i64) as usize;
         let start = match place.checked_sub(1) {
             Some(before) => middle(starts[before], origin),
-            None => origin as usize / OUTPUT_STRIDE,
+            None => origin as usize / stride,
         };
         let end = match starts.get(place + 1) {
             Some(after) => middle(origin, *after),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::model::update::{Factors, Moments, square_sum, update};
 use crate::model::{Network, Weight, WeightsError, load_weights, named_weights};
@@ -100,11 +100,11 @@ impl Learner {
         memory
     }
 
-    /// A learner that goes on from `memory` after `steps` steps; `network` gives the shape and the device.
+    /// A learner that goes on from `memory` after `steps` steps; `network` gives the shape, `device` is without autodiff.
     ///
     /// # Errors
     /// When a weight is missing, has another shape, or has no place.
-    pub fn recall(network: Network, memory: Memory, steps: usize) -> Result<Self, WeightsError> {
+    pub fn recall(network: Network, memory: Memory, steps: usize, device: &Device) -> Result<Self, WeightsError> {
         let mut parts: BTreeMap<String, Memory> = BTreeMap::new();
         for (name, weight) in memory {
             match name.split_once('.') {
@@ -116,7 +116,6 @@ impl Learner {
         let network = load_weights(network, take("student"))?;
         let average = load_weights(network.valid(), take("average"))?;
         let (mut first, mut second) = (take("first"), take("second"));
-        let device = average.device();
         let lengths: HashMap<String, usize> =
             named_weights(&average).into_iter().map(|(name, weight)| (name, weight.1.len())).collect();
         let mut moments = HashMap::new();
@@ -127,7 +126,7 @@ impl Learner {
             if length(&one) != needed || length(&two) != needed {
                 return Err(WeightsError::Shape { name, found: one.0, needed: vec![needed] });
             }
-            let tensor = |weight: Weight| Tensor::from_data(TensorData::new(weight.1, weight.0), &device);
+            let tensor = |weight: Weight| Tensor::from_data(TensorData::new(weight.1, weight.0), device);
             moments.insert(id, Moments { first: tensor(one), second: tensor(two) });
         }
         if let Some(name) = first.into_keys().chain(second.into_keys()).chain(parts.into_keys()).next() {
@@ -194,7 +193,7 @@ impl ModuleMapper for Averages {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let id = param.id;
         param.map(|average| {
-            let device = average.device();
+                let device = average.device();
             self.tensors.register(id, average);
             // Stands in until `PutBack`.
             Tensor::empty([0; D], &device)

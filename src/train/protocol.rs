@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::labels::{Class, TomogramId, TomogramLabels};
+use crate::model::NetworkConfig;
 use crate::volume::VolumeSource;
 
 /// A tomogram as the training thread sees it.
@@ -49,7 +50,7 @@ pub enum DeviceChoice {
     Gpu,
 }
 
-/// The size of the network.
+/// The network and its size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
@@ -59,6 +60,23 @@ pub enum Preset {
     /// The ResNet-34 encoder of the paper.
     #[value(name = "resnet34")]
     ResNet34,
+    /// The V-Net at full resolution, in the size of its paper.
+    #[value(name = "vnet")]
+    VNet,
+    /// A V-Net that a CPU can train.
+    #[serde(rename = "vnet-compact")]
+    #[value(name = "vnet-compact")]
+    VNetCompact,
+    /// The feature pyramid network over the ResNet-34 encoder.
+    Fpn,
+    /// A feature pyramid network over the encoder of `compact`.
+    #[serde(rename = "fpn-compact")]
+    FpnCompact,
+}
+
+impl Preset {
+    /// All presets, in the order in which they are offered.
+    pub const ALL: [Self; 6] = [Self::Compact, Self::ResNet34, Self::VNet, Self::VNetCompact, Self::Fpn, Self::FpnCompact];
 }
 
 /// What a run learns from, besides the labels.
@@ -85,6 +103,9 @@ pub struct TrainConfig {
     pub preset: Preset,
     /// What is learnt besides the labels.
     pub method: Method,
+    /// Voxels per output cell along each axis: `None` for the network's own; the U-Nets and pyramids have 2 (their own) and 4.
+    #[serde(default)]
+    pub output_stride: Option<usize>,
     /// Optimiser steps on labelled crops alone: burn-in, when co-training follows.
     pub steps: usize,
     /// Further steps of co-training with unlabelled crops; none when nothing is unlabelled or the method is supervised.
@@ -127,6 +148,7 @@ impl Default for TrainConfig {
         Self {
             preset: Preset::Compact,
             method: Method::Semi,
+            output_stride: None,
             steps: 600,
             cotrain_steps: 0,
             multi_view: true,
@@ -162,6 +184,15 @@ impl TrainConfig {
     /// Whether a step, counted from 0, learns from unlabelled crops too, where there are any.
     pub fn is_cotraining(&self, step: usize) -> bool {
         self.method != Method::Supervised && step >= self.steps
+    }
+
+    /// The network of the run for `classes` classes; `None` where it does not have the output stride asked for.
+    pub fn network(&self, classes: usize) -> Option<NetworkConfig> {
+        let network = NetworkConfig::preset(self.preset, classes);
+        match self.output_stride {
+            Some(stride) => network.with_output_stride(stride),
+            None => Some(network),
+        }
     }
 }
 

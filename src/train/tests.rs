@@ -123,12 +123,32 @@ fn noise_free_positions_are_right_to_half_a_voxel_for_even_and_odd_sizes() {
 }
 
 #[test]
+fn every_kind_of_network_learns() {
+    let (labelled, _) = ball_tomogram(1, [40, 48, 48], 4);
+    let (mut other, _) = ball_tomogram(2, [40, 48, 48], 5);
+    other.labels = TomogramLabels::default();
+    let set = TrainingSet { classes: classes(), tomograms: vec![labelled, other] };
+    for (preset, output_stride) in
+        [(Preset::Compact, Some(4)), (Preset::VNetCompact, None), (Preset::FpnCompact, None), (Preset::FpnCompact, Some(4))]
+    {
+        // Co-training at the end: the teacher's flipped views need the stride too.
+        let config = TrainConfig { preset, output_stride, cotrain_steps: 2, ..config(60) };
+        let mut trainer = Trainer::new(config, &set).unwrap();
+        let losses: Vec<f32> = (0..62).map(|_| trainer.step().unwrap().supervised).collect();
+        let mean = |losses: &[f32]| losses.iter().sum::<f32>() / losses.len() as f32;
+        let (first, last) = (mean(&losses[..5]), mean(&losses[50..]));
+        println!("{preset:?} {output_stride:?}: {first:.4} to {last:.4}");
+        assert!(last < 0.5 * first, "{preset:?} {output_stride:?}: {losses:?}");
+    }
+}
+
+#[test]
 fn crops_drawn_ahead_are_those_drawn_on_demand_and_never_of_former_labels() {
     let shape = [32, 40, 40];
     let (labelled, centres) = ball_tomogram(1, shape, 3);
     let data = Arc::new(TrainingData::new(&set(labelled.clone()), None, None).unwrap());
     let settings = config(10);
-    let (mut ahead, mut on_demand) = (crops::Drawer::start(&settings), crops::Drawer::start(&settings));
+    let (mut ahead, mut on_demand) = (crops::Drawer::start(&settings, 2), crops::Drawer::start(&settings, 2));
     for step in 0..4 {
         let a = ahead.batch(&data, step, true).unwrap();
         let b = on_demand.batch(&data, step, false).unwrap();
@@ -297,6 +317,9 @@ fn what_cannot_be_trained_on_is_said_with_its_remedy() {
     let unknown = TrainingTomogram { spacing_angstrom: f64::NAN, ..labelled.clone() };
     assert!(message(config(1), &set(unknown)).contains("spacing of tomogram 1 is unknown"));
     assert!(message(TrainConfig { crop: 30, ..config(1) }, &set(labelled.clone())).contains("multiple of 8"));
+    let refused = TrainConfig { preset: Preset::VNetCompact, output_stride: Some(2), ..config(1) };
+    assert!(message(refused, &set(labelled.clone())).contains("output stride"));
+    assert!(message(TrainConfig { output_stride: Some(3), ..config(1) }, &set(labelled.clone())).contains("output stride"));
     assert!(message(TrainConfig { steps: 0, ..config(1) }, &set(labelled)).contains("at least 1"));
 }
 

@@ -16,11 +16,13 @@ use super::protocol::{Stage, TrainConfig, TrainingSet};
 use super::run_file::RunFile;
 use super::schedule::{average_decay, learning_rate};
 use crate::model::{
-    Checkpoint, CheckpointError, DeviceError, ModelMetadata, NetworkConfig, OUTPUT_STRIDE, Selected, select,
-    weighted_squared_error,
+    Checkpoint, CheckpointError, DeviceError, ModelMetadata, Selected, select, weighted_squared_error,
 };
 use crate::pick::{PickError, Picker, PredictOptions, held_out_f1, mean_of_views, supervised_thresholds};
 use crate::volume::VolumeError;
+
+/// Why an output stride is refused.
+const NO_STRIDE: &str = "this network does not have that output stride; compact, resnet34, fpn and fpn-compact have 2 and 4, vnet and vnet-compact have 1";
 
 /// The losses of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -90,14 +92,14 @@ impl Trainer {
     /// # Errors
     /// When a setting or the data do not serve, or when the device is not there.
     pub fn new(config: TrainConfig, set: &TrainingSet) -> Result<Self, TrainError> {
-        let network_config = NetworkConfig::preset(config.preset, set.classes.len());
+        let network_config = config.network(set.classes.len()).ok_or_else(|| TrainError::Setting(NO_STRIDE.to_owned()))?;
         let multiple = network_config.total_stride();
         check(&config, multiple)?;
         let device = select(config.device)?;
         let data = TrainingData::new(set, None, None)?;
         let network = network_config.init(config.seed, &device.device.clone().autodiff());
         let metadata = ModelMetadata::new(network_config, data.classes().to_vec(), data.spacing_angstrom(), config.crop);
-        let drawer = Drawer::start(&config);
+        let drawer = Drawer::start(&config, metadata.network.output_stride());
         Ok(Self { config, device, learner: Learner::new(network), drawer, data: Arc::new(data), metadata, step: 0 })
     }
 
@@ -113,17 +115,23 @@ impl Trainer {
         if !same_names {
             return Err(TrainError::OtherClasses(path.to_owned()));
         }
-        let config = TrainConfig { preset: run.config.preset, crop: run.config.crop, seed: run.config.seed, ..config };
+        let config = TrainConfig {
+            preset: run.config.preset,
+            output_stride: run.config.output_stride,
+            crop: run.config.crop,
+            seed: run.config.seed,
+            ..config
+        };
         let network_config = run.metadata.network.clone();
         check(&config, network_config.total_stride())?;
         let device = select(config.device)?;
         let data = TrainingData::new(set, Some(run.metadata.spacing_angstrom), None)?;
         let network = network_config.init(config.seed, &device.device.clone().autodiff());
         let step = run.metadata.steps;
-        let learner = Learner::recall(network, run.memory, step)
+        let learner = Learner::recall(network, run.memory, step, &device.device)
             .map_err(|fault| CheckpointError::Weights { fault, path: path.to_owned() })?;
         let metadata = ModelMetadata { classes: data.classes().to_vec(), ..run.metadata };
-        let drawer = Drawer::start(&config);
+        let drawer = Drawer::start(&config, metadata.network.output_stride());
         Ok(Self { config, device, learner, drawer, data: Arc::new(data), metadata, step })
     }
 
@@ -194,12 +202,15 @@ impl Trainer {
         for padded in &crops.padded {
             let teacher = match self.config.has_views() {
                 true => mean_of_views(self.learner.average(), plain, padded, [edge; 3], true),
-                false => mean_of_views(self.learner.average(), plain, &without_margin(padded, edge), [edge; 3], false),
+                false => {
+                    let margin = self.metadata.network.output_stride() - 1;
+                    mean_of_views(self.learner.average(), plain, &without_margin(padded, edge, margin), [edge; 3], false)
+                }
             };
             taught.extend(teacher.into_iter().map(|value| value.clamp(0.0, 1.0)));
         }
         let device = plain.clone().autodiff();
-        let cells = edge.div_ceil(OUTPUT_STRIDE);
+        let cells = edge.div_ceil(self.metadata.network.output_stride());
         let input = Tensor::<5>::from_data(TensorData::new(crops.shown, [batch, 1, edge, edge, edge]), &device);
         let target = Tensor::from_data(TensorData::new(taught, [batch, classes, cells, cells, cells]), &device);
         let everywhere = Tensor::ones_like(&target);
@@ -208,7 +219,7 @@ impl Trainer {
         (weighted_squared_error(map, target, everywhere, self.config.alpha), (apart.clone() * apart).mean())
     }
 
-    /// A batch on the device: voxels `[n, 1, z, y, x]`, targets and weights `[n, classes, z/2, y/2, x/2]`.
+    /// A batch on the device: voxels `[n, 1, z, y, x]`, targets and weights `[n, classes, z/s, y/s, x/s]`, `s` the output stride.
     fn tensors(&self, batch: &mut Batch) -> [Tensor<5>; 3] {
         let device = self.device.device.clone().autodiff();
         let (count, edge, [z, y, x]) = (self.config.batch, self.config.crop, batch.cells);

@@ -1,9 +1,10 @@
-//! 3 x 3 x 3 convolution by direct summation, for stride 2 (any stride in the forward direction).
+//! 3 x 3 x 3 convolution by direct summation, for stride 2 (any stride in the forward direction), and 5 x 5 x 5 at stride 1.
 //!
 //! The input is a padded channels-last copy without gaps, so the taps of one kernel row and their channels are one
 //! contiguous run and no patch matrix is made, except for so few channels that a run is too short (`patches`). For
 //! the gradient of the input the voxels split into eight classes by the parity of their coordinates: within a class
-//! the same one to eight taps contribute to every voxel, which makes it a convolution of the output's gradient.
+//! the same one to eight taps contribute to every voxel, which makes it a convolution of the output's gradient. At stride 1 it is a convolution with the
+//! weights reversed.
 
 use super::Conv3dShape;
 use super::buffer::{Scratch, Shared};
@@ -13,7 +14,6 @@ use super::patches;
 use super::simd::{Isa, Kernel, Simd};
 use rayon::prelude::*;
 
-const TAPS: usize = 27;
 /// Positions in one task of the convolutions.
 const TASK_POSITIONS: usize = 96;
 /// Runs shorter than this are gathered into patches.
@@ -146,7 +146,7 @@ impl<const CLASSES: usize> Kernel for Task<CLASSES> {
 
 /// The taps of one channel of the product's input, copied into their panels.
 struct PackRow<'a> {
-    /// `[27][wide]`
+    /// `[taps][wide]`
     taps: *const f32,
     /// Taps in the order of the runs.
     order: &'a [usize],
@@ -184,22 +184,24 @@ impl Kernel for PackRow<'_> {
 /// channels of the convolution.
 fn pack(isa: Isa, weight: &[f32], shape: &Conv3dShape, adjoint: bool, orders: &[Vec<usize>]) -> Scratch {
     let (from, to) = if adjoint { (shape.channels_out, shape.channels_in) } else { (shape.channels_in, shape.channels_out) };
+    let taps_count = shape.taps();
     let wide = round_up(to, isa.width());
-    let mut packed = Scratch::take(TAPS * from * wide);
+    let mut packed = Scratch::take(taps_count * from * wide);
     let out = packed.shared();
     let weight = Shared::read_only(weight);
     (0..from).into_par_iter().for_each(|channel| {
-        let mut taps = Scratch::take(TAPS * wide);
+        let mut taps = Scratch::take(taps_count * wide);
         if wide > to {
             taps.fill_zero();
         }
         let staged = taps.shared().at(0);
-        let (first, stride) = if adjoint { (channel * to * TAPS, TAPS) } else { (channel * TAPS, from * TAPS) };
-        // SAFETY: the weights hold `to` rows of 27 taps at this stride; each task writes its own channel's vectors.
+        let (first, stride) =
+            if adjoint { (channel * to * taps_count, taps_count) } else { (channel * taps_count, from * taps_count) };
+        // SAFETY: the weights hold `to` rows of taps at this stride; each task writes its own channel's vectors.
         unsafe {
             isa.run(Transposed {
                 rows: to,
-                columns: TAPS,
+                columns: taps_count,
                 src: weight.at(first),
                 src_stride: stride,
                 dst: staged,
@@ -218,7 +220,7 @@ fn pack(isa: Isa, weight: &[f32], shape: &Conv3dShape, adjoint: bool, orders: &[
 /// Positions per axis of the padded input: what the taps reach, and all of the input.
 pub(super) fn padded_size(shape: &Conv3dShape) -> [usize; 3] {
     let output = shape.output();
-    std::array::from_fn(|axis| ((output[axis] - 1) * shape.stride + 3).max(shape.input[axis] + 1))
+    std::array::from_fn(|axis| ((output[axis] - 1) * shape.stride + shape.kernel).max(shape.input[axis] + shape.padding()))
 }
 
 /// Rows of `width` positions per task, out of `available`.
@@ -228,17 +230,17 @@ pub(super) fn task_rows(width: usize, available: usize) -> usize {
 
 /// The convolution.
 pub(super) fn forward(isa: Isa, shape: &Conv3dShape, x: &[f32], weight: &[f32], out: &mut [f32]) {
-    if 3 * shape.channels_in < SHORT_RUN {
+    if shape.kernel * shape.channels_in < SHORT_RUN {
         return patches::forward(isa, shape, x, weight, out);
     }
-    let (channels, stride, output) = (shape.channels_in, shape.stride, shape.output());
+    let (channels, kernel, stride, output) = (shape.channels_in, shape.kernel, shape.stride, shape.output());
     let wide = round_up(shape.channels_out, isa.width());
-    let mut weights = pack(isa, weight, shape, false, &[(0..TAPS).collect()]);
+    let mut weights = pack(isa, weight, shape, false, &[(0..shape.taps()).collect()]);
     let weights = weights.shared();
     let padded = padded_size(shape);
-    let mut padded = pad_channels_last(isa, x, shape.batch, channels, shape.input, 1, padded, channels);
+    let mut padded = pad_channels_last(isa, x, shape.batch, channels, shape.input, shape.padding(), padded, channels);
     let input = padded.data.shared();
-    let runs = Runs { count: [3, 3], length: 3 * channels, slice: padded.slice, row: padded.row };
+    let runs = Runs { count: [kernel, kernel], length: kernel * channels, slice: padded.slice, row: padded.row };
     let [depth, height, width] = output;
     let plane = depth * height * width;
     let rows = task_rows(width, height);
@@ -277,6 +279,21 @@ pub(super) fn forward(isa: Isa, shape: &Conv3dShape, x: &[f32], weight: &[f32], 
             });
         }
     });
+}
+
+/// Gradient with respect to the input for stride 1: the convolution of the output's gradient with the weights reversed, input and
+/// output channels exchanged.
+pub(super) fn backward_input_stride_1(isa: Isa, shape: &Conv3dShape, weight: &[f32], grad_out: &[f32], grad_in: &mut [f32]) {
+    let (channels_in, channels_out, taps) = (shape.channels_in, shape.channels_out, shape.taps());
+    let mut reversed = Scratch::take(shape.weight_len());
+    reversed.values_mut().par_chunks_exact_mut(channels_out * taps).enumerate().for_each(|(channel, rows)| {
+        for (other, row) in rows.chunks_exact_mut(taps).enumerate() {
+            let from = &weight[(other * channels_in + channel) * taps..][..taps];
+            row.iter_mut().zip(from.iter().rev()).for_each(|(to, from)| *to = *from);
+        }
+    });
+    let adjoint = Conv3dShape { channels_in: channels_out, channels_out: channels_in, ..*shape };
+    forward(isa, &adjoint, grad_out, reversed.values(), grad_in);
 }
 
 /// Kernel taps that reach voxels of this parity, in the order of the output positions they come from: voxel 2 j takes
@@ -402,15 +419,16 @@ impl Kernel for GradientRows {
     }
 }
 
-/// Sums the partial gradients of one input channel to `[27][wide]`.
+/// Sums the partial gradients of one input channel to `[taps][wide]`.
 struct Reduce {
-    /// `[chunk][27][channels][wide]`, or with the taps inside the channels where they were `gathered`.
+    /// `[chunk][taps][channels][wide]`, or with the taps inside the channels where they were `gathered`.
     sums: *const f32,
     gathered: bool,
     chunks: usize,
     channel: usize,
     channels: usize,
     wide: usize,
+    count: usize,
     taps: *mut f32,
 }
 
@@ -418,11 +436,11 @@ impl Kernel for Reduce {
     type Output = ();
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let chunk = TAPS * self.channels * self.wide;
-        for tap in 0..TAPS {
+        let chunk = self.count * self.channels * self.wide;
+        for tap in 0..self.count {
             let mut c = 0;
             while c < self.wide {
-                let row = if self.gathered { self.channel * TAPS + tap } else { tap * self.channels + self.channel };
+                let row = if self.gathered { self.channel * self.count + tap } else { tap * self.channels + self.channel };
                 let from = self.sums.wrapping_add(row * self.wide + c);
                 // SAFETY: `weight_gradient` sized both ends.
                 unsafe {
@@ -440,13 +458,14 @@ impl Kernel for Reduce {
 
 /// Gradient of the weights. The partial sums and their order depend on the shape alone.
 pub(super) fn weight_gradient(isa: Isa, shape: &Conv3dShape, x: &[f32], grad_out: &[f32], grad_weight: &mut [f32]) {
-    let (channels, stride, output) = (shape.channels_in, shape.stride, shape.output());
+    let (channels, kernel, stride, output) = (shape.channels_in, shape.kernel, shape.stride, shape.output());
+    let taps_count = shape.taps();
     let wide = round_up(shape.channels_out, isa.width());
-    let gathered = 3 * channels < SHORT_RUN;
+    let gathered = kernel * channels < SHORT_RUN;
     let mut padded = if gathered {
         patches::pad(isa, shape, x)
     } else {
-        pad_channels_last(isa, x, shape.batch, channels, shape.input, 1, padded_size(shape), channels)
+        pad_channels_last(isa, x, shape.batch, channels, shape.input, shape.padding(), padded_size(shape), channels)
     };
     let mut gradient = pad_channels_last(isa, grad_out, shape.batch, shape.channels_out, output, 0, output, wide);
     let (input, g) = (padded.data.shared(), gradient.data.shared());
@@ -455,9 +474,9 @@ pub(super) fn weight_gradient(isa: Isa, shape: &Conv3dShape, x: &[f32], grad_out
     let rows = shape.batch * depth * height;
     let chunk = rows.div_ceil(MAX_CHUNKS).max(CHUNK_POSITIONS.div_ceil(width)).min(rows);
     let chunks = rows.div_ceil(chunk);
-    let parts = if gathered { 1 } else { 9 };
-    let part_run = TAPS * channels / parts;
-    let mut sums = Scratch::take(chunks * TAPS * channels * wide);
+    let parts = if gathered { 1 } else { kernel * kernel };
+    let part_run = taps_count * channels / parts;
+    let mut sums = Scratch::take(chunks * taps_count * channels * wide);
     let sums_at = sums.shared();
     (0..chunks * parts).into_par_iter().for_each(|job| {
         let (index, part) = (job / parts, job % parts);
@@ -477,6 +496,7 @@ pub(super) fn weight_gradient(isa: Isa, shape: &Conv3dShape, x: &[f32], grad_out
                 let (x, step_run, step_x, step_row) = if gathered {
                     isa.run(patches::Gather {
                         channels,
+                        kernel,
                         stride,
                         input: input.at(n * channels * padded.sample + inside),
                         sample: padded.sample,
@@ -489,7 +509,7 @@ pub(super) fn weight_gradient(isa: Isa, shape: &Conv3dShape, x: &[f32], grad_out
                     });
                     (patches.cast_const(), line, 1, width)
                 } else {
-                    let start = n * padded.sample + inside + part / 3 * padded.slice + part % 3 * padded.row;
+                    let start = n * padded.sample + inside + part / kernel * padded.slice + part % kernel * padded.row;
                     (input.at(start).cast_const(), 1, stride * channels, stride * padded.row)
                 };
                 isa.run(GradientRows {
@@ -502,7 +522,7 @@ pub(super) fn weight_gradient(isa: Isa, shape: &Conv3dShape, x: &[f32], grad_out
                     wide,
                     rows: count,
                     width,
-                    sums: sums_at.at((index * TAPS * channels + part * part_run) * wide),
+                    sums: sums_at.at((index * taps_count * channels + part * part_run) * wide),
                     accumulate: row > first_row,
                 });
             }
@@ -511,18 +531,18 @@ pub(super) fn weight_gradient(isa: Isa, shape: &Conv3dShape, x: &[f32], grad_out
     });
     let out = Shared::new(grad_weight);
     (0..channels).into_par_iter().for_each(|channel| {
-        let mut taps = Scratch::take(TAPS * wide);
+        let mut taps = Scratch::take(taps_count * wide);
         let staged = taps.shared().at(0);
         // SAFETY: the jobs above are done; each task writes its own input channel's taps of every output channel.
         unsafe {
-            isa.run(Reduce { sums: sums_at.at(0), gathered, chunks, channel, channels, wide, taps: staged });
+            isa.run(Reduce { sums: sums_at.at(0), gathered, chunks, channel, channels, wide, count: taps_count, taps: staged });
             isa.run(Transposed {
-                rows: TAPS,
+                rows: taps_count,
                 columns: shape.channels_out,
                 src: staged,
                 src_stride: wide,
-                dst: out.at(channel * TAPS),
-                dst_stride: channels * TAPS,
+                dst: out.at(channel * taps_count),
+                dst_stride: channels * taps_count,
             });
         }
     });

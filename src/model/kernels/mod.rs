@@ -5,18 +5,20 @@
 //! ([`Isa::best`]); the functions ending in `_on` take it as an argument.
 //!
 //! - 3 x 3 x 3, stride 1, more than four channels: Winograd F(2, 3) along all axes (`winograd`), a third of the multiplications.
-//! - 3 x 3 x 3 otherwise: direct (`direct`), from gathered taps for few channels (`patches`).
-//! - 1 x 1 x 1: a matrix product (`pointwise`).
+//! - 3 x 3 x 3 otherwise, and 5 x 5 x 5: direct (`direct`), from gathered taps for few channels (`patches`).
+//! - 1 x 1 x 1: a matrix product (`pointwise`); 2 x 2 x 2 with stride 2 too, once its eight voxels lie in channels (`halving`).
 //!
 //! All are built on one register-tiled matrix product (`gemm`).
 
 mod buffer;
 mod direct;
 mod gemm;
+mod halving;
 mod layout;
 mod norm;
 mod patches;
 mod pointwise;
+mod prelu;
 mod simd;
 #[cfg(test)]
 mod tests;
@@ -25,12 +27,14 @@ mod winograd;
 
 pub use buffer::{Output, release_memory};
 pub use norm::{GroupNormShape, group_norm_backward, group_norm_forward};
+pub use prelu::{prelu_backward, prelu_forward};
 pub use simd::{Isa, multiply_add_rate};
-pub use upsample::{UpsampleShape, upsample_concat_backward, upsample_concat_forward};
+pub use upsample::{UpsampleShape, upsample_add_forward, upsample_concat_backward, upsample_concat_forward};
 
 use rayon::prelude::*;
 
-/// Shape of a convolution with as many zeros around the volume as half the kernel; no dilation, no groups.
+/// Shape of a convolution with as many zeros around the volume as half the kernel, rounded down from an even one less; no dilation,
+/// no groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv3dShape {
     /// Samples.
@@ -41,16 +45,26 @@ pub struct Conv3dShape {
     pub channels_out: usize,
     /// Voxels of the input along z, y and x.
     pub input: [usize; 3],
-    /// Edge of the kernel: 1 or 3.
+    /// Edge of the kernel: 1, 2, 3 or 5.
     pub kernel: usize,
-    /// Step between outputs: 1 or 2.
+    /// Step between outputs: 1 or 2; with a kernel of 2 it is 2, with one of 5 it is 1.
     pub stride: usize,
 }
 
 impl Conv3dShape {
-    /// Voxels of the output along z, y and x: (n + 2 * (kernel / 2) - kernel) / stride + 1.
+    /// Zeros before and behind the volume along each axis: none for a kernel of 1 or 2, 1 for 3, 2 for 5.
+    pub fn padding(&self) -> usize {
+        self.kernel.saturating_sub(1) / 2
+    }
+
+    /// Values of a kernel.
+    fn taps(&self) -> usize {
+        self.kernel.pow(3)
+    }
+
+    /// Voxels of the output along z, y and x: (n + 2 * padding - kernel) / stride + 1.
     pub fn output(&self) -> [usize; 3] {
-        self.input.map(|n| (n + 2 * (self.kernel / 2) - self.kernel) / self.stride + 1)
+        self.input.map(|n| (n + 2 * self.padding() - self.kernel) / self.stride + 1)
     }
 
     /// Values of the input tensor `[batch, channels_in, z, y, x]`.
@@ -75,8 +89,10 @@ impl Conv3dShape {
 
     fn check(&self, isa: Isa) {
         assert!(isa.available(), "this processor lacks {isa:?}");
-        assert!(matches!(self.kernel, 1 | 3), "the kernel must be 1 or 3 voxels wide, not {}", self.kernel);
-        assert!(matches!(self.stride, 1 | 2), "the stride must be 1 or 2, not {}", self.stride);
+        let (kernel, stride) = (self.kernel, self.stride);
+        let is_known = matches!((kernel, stride), (1 | 3, 1 | 2) | (2, 2) | (5, 1));
+        assert!(is_known, "there is no convolution with a kernel of {kernel} voxels and stride {stride} here");
+        assert!(self.input.iter().all(|&n| kernel != 2 || n > 1), "a kernel of 2 needs two voxels along each axis: {self:?}");
         let extents = [self.batch, self.channels_in, self.channels_out];
         assert!(extents.iter().chain(&self.input).all(|&n| n > 0), "a convolution needs at least one value: {self:?}");
     }
@@ -109,7 +125,8 @@ pub fn conv3d_forward_on(isa: Isa, shape: &Conv3dShape, x: &[f32], weight: &[f32
     }
     match (shape.kernel, shape.stride) {
         (1, _) => return pointwise::forward(isa, shape, x, weight, bias, out),
-        (_, 1) if shape.channels_in > 4 => {
+        (2, _) => halving::forward(isa, shape, x, weight, out),
+        (3, 1) if shape.channels_in > 4 => {
             let channels = [shape.channels_out, shape.channels_in];
             winograd::convolve(isa, shape.batch, shape.input, channels, false, x, weight, out);
         }
@@ -123,7 +140,8 @@ pub fn conv3d_forward_on(isa: Isa, shape: &Conv3dShape, x: &[f32], weight: &[f32
     }
 }
 
-/// Gradient of a convolution with respect to its input: `grad_in` has the shape of the input.
+/// Gradient of a convolution with respect to its input: `grad_in` has the shape of the input. With a kernel of 2 this is also the
+/// transposed convolution, from `grad_out` to `grad_in`, with the weights `[its input, its output, 2, 2, 2]`.
 ///
 /// # Panics
 /// When a slice does not have the length of its shape.
@@ -142,6 +160,8 @@ pub fn conv3d_backward_input_on(isa: Isa, shape: &Conv3dShape, weight: &[f32], g
     check_len("gradient of the input", grad_in.len(), shape.input_len());
     match (shape.kernel, shape.stride) {
         (1, _) => pointwise::backward_input(isa, shape, weight, grad_out, grad_in),
+        (2, _) => halving::backward_input(isa, shape, weight, grad_out, grad_in),
+        (5, _) => direct::backward_input_stride_1(isa, shape, weight, grad_out, grad_in),
         (_, 1) => {
             let channels = [shape.channels_out, shape.channels_in];
             winograd::convolve(isa, shape.batch, shape.input, channels, true, grad_out, weight, grad_in);
@@ -169,7 +189,8 @@ pub fn conv3d_backward_weight_on(isa: Isa, shape: &Conv3dShape, x: &[f32], grad_
     check_len("gradient of the weight", grad_weight.len(), shape.weight_len());
     match (shape.kernel, shape.stride) {
         (1, _) => pointwise::weight_gradient(isa, shape, x, grad_out, grad_weight),
-        (_, 1) if shape.channels_in > 4 => {
+        (2, _) => halving::weight_gradient(isa, shape, x, grad_out, grad_weight),
+        (3, 1) if shape.channels_in > 4 => {
             let channels = [shape.channels_out, shape.channels_in];
             winograd::weight_gradient(isa, shape.batch, shape.input, channels, x, grad_out, grad_weight);
         }

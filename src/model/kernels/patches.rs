@@ -1,4 +1,4 @@
-//! 3 x 3 x 3 convolution of a few channels, such as the tomogram itself: the taps of some rows of positions are gathered
+//! 3 x 3 x 3 and 5 x 5 x 5 convolution of a few channels, such as the tomogram itself: the taps of some rows of positions are gathered
 //! into a small matrix with the positions side by side, which the weights multiply as they are.
 
 use super::Conv3dShape;
@@ -9,14 +9,13 @@ use super::layout::{ChannelsLast, pad_channels_last};
 use super::simd::{Isa, Kernel, Simd};
 use rayon::prelude::*;
 
-const TAPS: usize = 27;
-
 /// The input with its zeros around, still one channel after the other (a "sample" of the copy is one channel). For stride 2 each
-/// row holds its even values first and then its odd ones, so that a tap's values of neighbouring positions are neighbours too.
+/// row holds its even values first and then its odd ones, so that a tap's values of neighbouring positions are neighbours too
+/// (kernel 3 alone comes at stride 2).
 pub(super) fn pad(isa: Isa, shape: &Conv3dShape, x: &[f32]) -> ChannelsLast {
     let volumes = shape.batch * shape.channels_in;
     if shape.stride == 1 {
-        return pad_channels_last(isa, x, volumes, 1, shape.input, 1, padded_size(shape), 1);
+        return pad_channels_last(isa, x, volumes, 1, shape.input, shape.padding(), padded_size(shape), 1);
     }
     let [depth, height, width] = shape.input;
     let [slices, rows, row] = padded_size(shape);
@@ -50,9 +49,10 @@ pub(super) fn pad(isa: Isa, shape: &Conv3dShape, x: &[f32]) -> ChannelsLast {
     ChannelsLast { data, channels: 1, row, slice, sample }
 }
 
-/// Gathers `[channels * 27][positions]` with `line` floats per tap.
+/// Gathers `[channels * taps][positions]` with `line` floats per tap.
 pub(super) struct Gather {
     pub channels: usize,
+    pub kernel: usize,
     pub stride: usize,
     /// First tap of the first position in the first channel, and the distances.
     pub input: *const f32,
@@ -70,12 +70,14 @@ impl Kernel for Gather {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let positions = self.rows * self.width;
+        let (edge, taps) = (self.kernel, self.kernel.pow(3));
         for channel in 0..self.channels {
-            for tap in 0..TAPS {
+            for tap in 0..taps {
+                let (z, y, x) = (tap / (edge * edge), tap / edge % edge, tap % edge);
                 // See `pad` for the order of a row.
-                let along_x = if self.stride == 2 { tap % 3 / 2 + tap % 3 % 2 * self.row.div_ceil(2) } else { tap % 3 };
-                let offset = channel * self.sample + tap / 9 * self.slice + tap / 3 % 3 * self.row + along_x;
-                let line = self.patches.wrapping_add((channel * TAPS + tap) * self.line);
+                let along_x = if self.stride == 2 { x / 2 + x % 2 * self.row.div_ceil(2) } else { x };
+                let offset = channel * self.sample + z * self.slice + y * self.row + along_x;
+                let line = self.patches.wrapping_add((channel * taps + tap) * self.line);
                 // SAFETY: the creator sized both ends.
                 unsafe {
                     for y in 0..self.rows {
@@ -113,8 +115,8 @@ impl Kernel for Task {
     type Output = ();
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Gather { channels, patches, line, rows, width, .. } = self.gather;
-        let depth = channels * TAPS;
+        let Gather { channels, kernel, patches, line, rows, width, .. } = self.gather;
+        let depth = channels * kernel.pow(3);
         let whole = line == rows * width;
         let (c, c_row) = if whole { (self.out, self.plane) } else { (self.sums, line) };
         // SAFETY: `forward` sized the scratch and gives every task its own rows of the output.
@@ -148,6 +150,7 @@ impl Kernel for Task {
 /// The convolution, at any stride.
 pub(super) fn forward(isa: Isa, shape: &Conv3dShape, x: &[f32], weight: &[f32], out: &mut [f32]) {
     let (channels, channels_out, stride) = (shape.channels_in, shape.channels_out, shape.stride);
+    let depth_of_sum = channels * shape.taps();
     let mut padded = pad(isa, shape, x);
     let input = padded.data.shared();
     let [depth, height, width] = shape.output();
@@ -159,7 +162,7 @@ pub(super) fn forward(isa: Isa, shape: &Conv3dShape, x: &[f32], weight: &[f32], 
         let (n, z, y) = (job / (depth * tasks), job / tasks % depth, job % tasks * rows);
         let rows = rows.min(height - y);
         let line = (rows * width).div_ceil(isa.width()) * isa.width();
-        let mut scratch = Scratch::take((channels * TAPS + channels_out) * line);
+        let mut scratch = Scratch::take((depth_of_sum + channels_out) * line);
         let scratch = scratch.shared();
         let first = n * channels * padded.sample + z * stride * padded.slice + y * stride * padded.row;
         // SAFETY: the padded copy reaches all taps of all positions; each task writes its own rows of the result.
@@ -167,6 +170,7 @@ pub(super) fn forward(isa: Isa, shape: &Conv3dShape, x: &[f32], weight: &[f32], 
             isa.run(Task {
                 gather: Gather {
                     channels,
+                    kernel: shape.kernel,
                     stride,
                     input: input.at(first),
                     sample: padded.sample,
@@ -179,7 +183,7 @@ pub(super) fn forward(isa: Isa, shape: &Conv3dShape, x: &[f32], weight: &[f32], 
                 },
                 weights: weights.at(0),
                 channels_out,
-                sums: scratch.at(channels * TAPS * line),
+                sums: scratch.at(depth_of_sum * line),
                 out: out.at(n * channels_out * plane + (z * height + y) * width),
                 plane,
             });

@@ -99,7 +99,7 @@ impl Multiply<'_> {
 
 /// Multiplies the channels of every voxel by the weights (`adjoint`: by their transpose).
 #[allow(clippy::too_many_arguments)]
-fn multiply(
+pub(super) fn multiply(
     isa: Isa,
     shape: &Conv3dShape,
     adjoint: bool,
@@ -245,7 +245,15 @@ pub(super) fn weight_gradient(isa: Isa, shape: &Conv3dShape, x: &[f32], grad_out
     dense_weight_gradient(isa, shape, plane, compact.values(), grad_out, grad_weight);
 }
 
-fn dense_weight_gradient(isa: Isa, shape: &Conv3dShape, plane: usize, x: &[f32], grad_out: &[f32], grad_weight: &mut [f32]) {
+/// The same for stride 1, over `plane` voxels a channel.
+pub(super) fn dense_weight_gradient(
+    isa: Isa,
+    shape: &Conv3dShape,
+    plane: usize,
+    x: &[f32],
+    grad_out: &[f32],
+    grad_weight: &mut [f32],
+) {
     let (channels_in, channels_out) = (shape.channels_in, shape.channels_out);
     let wide = channels_out.div_ceil(isa.width()) * isa.width();
     let chunk = (shape.batch * plane).div_ceil(MAX_CHUNKS).max(CHUNK_VOXELS).min(plane);

@@ -16,7 +16,7 @@ fn noise(len: usize, seed: u64) -> Vec<f32> {
 
 /// Calls `visit` with the indices (x, weight, out) of every product of the convolution.
 fn for_each_product(shape: &Conv3dShape, mut visit: impl FnMut(usize, usize, usize)) {
-    let (k, pad) = (shape.kernel, shape.kernel / 2);
+    let (k, pad) = (shape.kernel, (shape.kernel - 1) / 2);
     let ([d, h, w], [od, oh, ow]) = (shape.input, shape.output());
     let (ci, co) = (shape.channels_in, shape.channels_out);
     for n in 0..shape.batch {
@@ -99,6 +99,51 @@ fn convolutions_and_their_gradients_equal_the_direct_sum() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn convolutions_of_edge_five_and_halving_ones_equal_the_direct_sum() {
+    let sizes = [[2, 3, 2], [5, 4, 7], [3, 6, 17], [4, 8, 8], [2, 3, 33]];
+    for (i, &input) in sizes.iter().enumerate() {
+        for (j, (channels_in, channels_out)) in [(1, 1), (1, 8), (5, 3), (8, 17), (16, 16)].into_iter().enumerate() {
+            let batch = 1 + (i + j) % 2;
+            check(&Conv3dShape { batch, channels_in, channels_out, input, kernel: 2, stride: 2 });
+            // The reference of the largest takes long.
+            if channels_in * channels_out < 100 || (i + j) % 3 == 0 {
+                check(&Conv3dShape { batch, channels_in, channels_out, input, kernel: 5, stride: 1 });
+            }
+        }
+    }
+    check(&Conv3dShape { batch: 1, channels_in: 7, channels_out: 9, input: [1, 1, 1], kernel: 5, stride: 1 });
+}
+
+#[test]
+fn the_rectifier_with_slopes_equals_its_formula() {
+    let (channels, voxels) = (3, 20_011);
+    let (x, grad, slope) = (noise(2 * channels * voxels, 30), noise(2 * channels * voxels, 31), [0.25, -0.5, 1.5]);
+    let (mut out, mut grad_x, mut grad_slope) = (vec![f32::NAN; x.len()], vec![f32::NAN; x.len()], [f32::NAN; 3]);
+    prelu_forward(&x, &slope, voxels, &mut out);
+    prelu_backward(&x, &slope, voxels, &grad, &mut grad_x, &mut grad_slope);
+    let mut sums = [0.0f64; 3];
+    for (i, (&x, &grad)) in x.iter().zip(&grad).enumerate() {
+        let channel = i / voxels % channels;
+        let factor = if x > 0.0 { 1.0 } else { slope[channel] };
+        assert_eq!((out[i], grad_x[i]), (factor * x, factor * grad));
+        sums[channel] += f64::from(x.min(0.0)) * f64::from(grad);
+    }
+    assert_close("gradient of the slopes", &grad_slope, &sums, 1e-5);
+}
+
+#[test]
+fn upsampled_sums_repeat_voxels() {
+    let shape = UpsampleShape { batch: 2, channels: 3, skip_channels: 0, size: [2, 3, 5] };
+    let (x, fine) = (noise(2 * 3 * 30, 40), noise(2 * 3 * 240, 41));
+    let mut out = vec![f32::NAN; fine.len()];
+    upsample_add_forward(&shape, &x, &fine, &mut out);
+    for (i, &value) in out.iter().enumerate() {
+        let (volume, z, y, w) = (i / 240, i / 60 % 4, i / 10 % 6, i % 10);
+        assert_eq!(value, fine[i] + x[volume * 30 + z / 2 * 15 + y / 2 * 5 + w / 2]);
     }
 }
 

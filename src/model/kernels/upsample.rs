@@ -62,6 +62,32 @@ pub fn upsample_concat_forward(shape: &UpsampleShape, x: &[f32], skip: &[f32], o
     });
 }
 
+/// Repeats every voxel of `x` along all axes and adds `fine` `[batch, channels, 2z, 2y, 2x]`: `out` has the shape of `fine`.
+/// `shape.skip_channels` is 0. The gradient by `fine` is that of `out`; that by `x` is [`upsample_concat_backward`]'s.
+///
+/// # Panics
+/// When a slice does not have the length of its shape.
+pub fn upsample_add_forward(shape: &UpsampleShape, x: &[f32], fine: &[f32], out: &mut [f32]) {
+    assert_eq!(shape.skip_channels, 0, "upsampling: nothing is appended to a sum");
+    assert_eq!(fine.len(), out.len(), "upsampling: length of the fine tensor");
+    shape.check(x.len(), 0, out.len());
+    let [_, height, width] = shape.size;
+    let (coarse, volume) = (shape.coarse(), 8 * shape.coarse());
+    let volumes = out.par_chunks_exact_mut(volume).zip(fine.par_chunks_exact(volume)).zip(x.par_chunks_exact(coarse));
+    volumes.for_each(|((out, fine), x)| {
+        let rows = out.chunks_exact_mut(2 * width).zip(fine.chunks_exact(2 * width));
+        for (row, (out, fine)) in rows.enumerate() {
+            let (z, y) = (row / (2 * height) / 2, row % (2 * height) / 2);
+            let x = &x[(z * height + y) * width..][..width];
+            let pairs = out.chunks_exact_mut(2).zip(fine.chunks_exact(2));
+            for ((out, fine), value) in pairs.zip(x) {
+                out[0] = fine[0] + value;
+                out[1] = fine[1] + value;
+            }
+        }
+    });
+}
+
 /// Gradients of [`upsample_concat_forward`]: each coarse voxel collects its eight copies.
 ///
 /// # Panics

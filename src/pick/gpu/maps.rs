@@ -7,7 +7,6 @@ use cubecl::client::Client;
 
 use super::peaks::find;
 use super::{DeviceFault, Fence, kernels, started};
-use crate::model::OUTPUT_STRIDE;
 use crate::model::gpu::{elem_type, empty, gpu, grid, primitive, tensor};
 use crate::pick::heatmap::Heatmaps;
 use crate::pick::peaks::Peak;
@@ -26,6 +25,7 @@ pub(in crate::pick) struct DeviceMaps {
     pub(super) device: CubeDevice,
     burn_device: Device,
     pub(super) cells: [usize; 3],
+    stride: usize,
     classes: usize,
     pub(super) groups: Vec<Group>,
     weights: CubeTensor,
@@ -33,8 +33,8 @@ pub(in crate::pick) struct DeviceMaps {
 }
 
 impl DeviceMaps {
-    /// Maps of zeros, `cells (z, y, x)`, on a GPU.
-    pub(super) fn new(burn_device: &Device, cells: [usize; 3], classes: usize) -> Self {
+    /// Maps of zeros, `cells (z, y, x)` of `stride` voxels, on a GPU.
+    pub(super) fn new(burn_device: &Device, cells: [usize; 3], stride: usize, classes: usize) -> Self {
         let device = gpu(burn_device).expect("`suits` said that the device is a GPU");
         let client = device.client();
         let per_class: usize = cells.iter().product();
@@ -53,7 +53,7 @@ impl DeviceMaps {
             })
             .collect();
         let weights = zeros(per_class);
-        Self { client, device, burn_device: burn_device.clone(), cells, classes, groups, weights, window: None }
+        Self { client, device, burn_device: burn_device.clone(), cells, stride, classes, groups, weights, window: None }
     }
 
     /// Sets the weight of each cell of a window of `size (z, y, x)` cells.
@@ -67,8 +67,8 @@ impl DeviceMaps {
     pub(super) fn add(&mut self, values: &Tensor<5>, index: usize, origin: [i64; 3], flip: [bool; 3], share: f32, count: bool) {
         let Some((window_weights, window)) = &self.window else { return };
         let Some(values) = primitive(values.clone()) else { return };
-        // Windows start inside the volume, at even voxels; they may leave it only at the far end.
-        let first = origin.map(|o| o.max(0) as usize / OUTPUT_STRIDE);
+        // Windows start inside the volume, at multiples of the stride; they may leave it only at the far end.
+        let first = origin.map(|o| o.max(0) as usize / self.stride);
         let inside: [usize; 3] = std::array::from_fn(|axis| window[axis].min(self.cells[axis].saturating_sub(first[axis])));
         let total: usize = inside.iter().product();
         if total == 0 {
@@ -150,7 +150,7 @@ impl DeviceMaps {
             let values: Vec<f32> = tensor::<1>(group.sums).into_data().iter::<f32>().collect();
             classes.extend(values.chunks_exact(per_class.max(1)).map(<[f32]>::to_vec));
         }
-        Heatmaps { cells: self.cells, classes }
+        Heatmaps { cells: self.cells, stride: self.stride, classes }
     }
 
     /// A count of 0 for each class.
@@ -169,7 +169,7 @@ impl DeviceMaps {
 impl DeviceMaps {
     /// Finished maps with given values.
     pub(super) fn of(device: &Device, heatmaps: &Heatmaps) -> Self {
-        let mut maps = Self::new(device, heatmaps.cells, heatmaps.classes.len());
+        let mut maps = Self::new(device, heatmaps.cells, heatmaps.stride, heatmaps.classes.len());
         for group in &mut maps.groups {
             let values = heatmaps.classes[group.first..][..group.count].concat();
             let count = values.len();

@@ -18,11 +18,11 @@ use std::task::{Context, Waker};
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::heatmap::{PredictOptions, gaussian_weights, without_blank_borders};
+use super::heatmap::{PredictOptions, flip_margin, gaussian_weights, without_blank_borders};
 use super::windows::tile;
 use crate::geometry::VoxelBox;
 use crate::model::gpu::gpu;
-use crate::model::{Network, NetworkConfig, OUTPUT_STRIDE, in_precision};
+use crate::model::{Network, NetworkConfig, in_precision};
 use crate::volume::{NormalisedVolume, VolumeError};
 
 /// Share of the device's memory that the activations of a batch may take.
@@ -44,13 +44,13 @@ pub struct DeviceFault(String);
 type Fence = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 /// Whether the whole heatmaps of a volume fit on a device; always false for the CPU.
-pub(super) fn suits(device: &Device, shape: [usize; 3], classes: usize) -> bool {
+pub(super) fn suits(device: &Device, shape: [usize; 3], config: &NetworkConfig) -> bool {
     let Some(device) = gpu(device) else { return false };
     let client = device.client();
     let memory = &client.properties().memory;
-    let cells: u64 = shape.map(|n| n.div_ceil(OUTPUT_STRIDE) as u64).iter().product();
+    let cells: u64 = shape.map(|n| n.div_ceil(config.output_stride()) as u64).iter().product();
     // The classes, the weights, and two maps of scratch space for the peaks.
-    let bytes = cells * 4 * (classes as u64 + 3);
+    let bytes = cells * 4 * (config.classes as u64 + 3);
     let available = memory.max_memory().unwrap_or(UNKNOWN_MEMORY) as f64 * MAPS;
     cells * 4 <= memory.max_page_size && cells <= u64::from(u32::MAX) && bytes as f64 <= available
 }
@@ -72,7 +72,8 @@ pub(super) fn predict(
 ) -> Result<Option<DeviceMaps>, VolumeError> {
     let network = in_precision(network, device, options.precision);
     let shape = volume.shape();
-    let mut maps = DeviceMaps::new(device, shape.map(|n| n.div_ceil(OUTPUT_STRIDE)), config.classes);
+    let stride = config.output_stride();
+    let mut maps = DeviceMaps::new(device, shape.map(|n| n.div_ceil(stride)), stride, config.classes);
     let region = options.region.unwrap_or(VoxelBox::whole(shape));
     let Some(region) = without_blank_borders(volume.source.as_ref(), region)? else {
         return Ok(progress(1.0).is_continue().then_some(maps));
@@ -80,9 +81,11 @@ pub(super) fn predict(
     let element = network.dtype().size() as u64;
     let mut limits = options.windows;
     limits.voxels = limits.voxels.min(most_voxels(device, config, element));
-    let tiling = tile(region, limits, config.total_stride());
+    let tiling = tile(region, limits, config.total_stride(), stride);
     let window = tiling.window;
-    maps.set_window(&gaussian_weights(window.map(|n| n / OUTPUT_STRIDE)), window.map(|n| n / OUTPUT_STRIDE));
+    let window_cells = window.map(|n| n / stride);
+    maps.set_window(&gaussian_weights(window_cells), window_cells);
+    let margin = flip_margin(&network, options.flips);
     let origins = tiling.origins();
     let batch =
         (most_voxels(device, config, element) / window.iter().product::<usize>()).clamp(1, LARGEST_BATCH).min(origins.len());
@@ -92,7 +95,7 @@ pub(super) fn predict(
     // As many windows are read at a time as a batch holds; blank ones drop out, so that batches straddle the groups.
     let groups: Vec<&[[i64; 3]]> = origins.chunks(batch).collect();
     for (done, group) in groups.iter().enumerate() {
-        let read: Vec<_> = group.par_iter().map(|origin| read(volume, *origin, window, options.flips)).collect();
+        let read: Vec<_> = group.par_iter().map(|origin| read(volume, *origin, window, margin)).collect();
         for (origin, voxels) in group.iter().zip(read) {
             waiting.extend(voxels?.map(|voxels| (*origin, voxels)));
         }
@@ -116,27 +119,21 @@ pub(super) fn predict(
 }
 
 /// Voxels that a batch may have in all.
-///
-/// The widest point of the network is its shallowest stage, at an eighth of the voxels: while it runs, about six tensors of its
-/// width live (skip, input, result, identity, normalised, scratch of the convolution), and in the decoder two of both widths.
 fn most_voxels(device: &Device, config: &NetworkConfig, element: u64) -> usize {
     let Some(device) = gpu(device) else { return usize::MAX };
     let client = device.client();
     let memory = &client.properties().memory;
-    let first = config.widths[0] as f64;
-    let both = first + config.widths.get(1).copied().unwrap_or(0) as f64;
-    let eighth = (OUTPUT_STRIDE as f64).powi(3);
-    let bytes_per_voxel = element as f64 * (1.0 + (6.0 * first + 2.0 * both) / eighth);
-    let largest_tensor_per_voxel = element as f64 * both.max(eighth) / eighth;
+    let bytes_per_voxel = element as f64 * config.live_values_per_voxel();
+    let largest_tensor_per_voxel = element as f64 * config.largest_values_per_voxel();
     let memory_bytes = memory.max_memory().unwrap_or(UNKNOWN_MEMORY) as f64;
     let by_memory = memory_bytes * ACTIVATIONS / bytes_per_voxel;
     let by_tensor = memory.max_page_size as f64 / largest_tensor_per_voxel;
     by_memory.min(by_tensor) as usize
 }
 
-/// A window's normalised voxels, with one layer more at the start of each axis for flipped views; `None` where it has no contrast.
-fn read(volume: &NormalisedVolume, origin: [i64; 3], window: [usize; 3], flips: bool) -> Result<Option<Vec<f32>>, VolumeError> {
-    let margin = usize::from(flips);
+/// A window's normalised voxels, with `margin` layers more at the start of each axis for flipped views; `None` where it has no
+/// contrast.
+fn read(volume: &NormalisedVolume, origin: [i64; 3], window: [usize; 3], margin: usize) -> Result<Option<Vec<f32>>, VolumeError> {
     let voxels = volume.read(origin.map(|o| o - margin as i64), window.map(|n| n + margin))?;
     let first = voxels.first().copied().unwrap_or(0.0);
     Ok(voxels.iter().any(|v| *v != first).then_some(voxels))
@@ -152,7 +149,7 @@ fn compute(
     batch: usize,
     flips: bool,
 ) {
-    let margin = usize::from(flips);
+    let margin = flip_margin(network, flips);
     let [depth, height, width] = window.map(|n| n + margin);
     let mut voxels = Vec::with_capacity(batch * depth * height * width);
     windows.iter().for_each(|(_, values)| voxels.extend_from_slice(values));
@@ -165,7 +162,7 @@ fn compute(
     }
     let share = 1.0 / views.len() as f32;
     for (view, flip) in views.iter().enumerate() {
-        let input = if flips { flipped(&padded, window, *flip) } else { padded.clone() };
+        let input = if flips { flipped(&padded, window, margin, *flip) } else { padded.clone() };
         let values = network.forward(input);
         for (index, (origin, _)) in windows.iter().enumerate() {
             maps.add(&values, index, *origin, *flip, share, view == 0);
@@ -173,10 +170,10 @@ fn compute(
     }
 }
 
-/// The view of windows with one layer more at the start of each axis that is flipped along some axes by `i -> n - 2 - i`, the flip
-/// that takes cell `o` to cell `n/2 - 1 - o`.
-fn flipped(padded: &Tensor<5>, window: [usize; 3], flip: [bool; 3]) -> Tensor<5> {
-    let range = |axis: usize| if flip[axis] { 0..window[axis] } else { 1..window[axis] + 1 };
+/// The view of windows with `margin` layers more at the start of each axis that is flipped along some axes about the cell grid; see
+/// [`flip_margin`].
+fn flipped(padded: &Tensor<5>, window: [usize; 3], margin: usize, flip: [bool; 3]) -> Tensor<5> {
+    let range = |axis: usize| if flip[axis] { 0..window[axis] } else { margin..window[axis] + margin };
     let [batch, channels, ..] = padded.dims();
     let view = padded.clone().slice([0..batch, 0..channels, range(0), range(1), range(2)]);
     (0..3).filter(|axis| flip[*axis]).fold(view, |view, axis| view.flip([axis + 2]))

@@ -33,7 +33,7 @@ fn peaks_are_those_of_the_cpu_to_the_last_bit() {
     let Some(device) = any_gpu_for_tests() else { return };
     for cells in [[9, 20, 31], [1, 1, 40], [3, 17, 2], [16, 16, 16]] {
         let radii = [1.5, 4.0, 7.3, 14.0];
-        let heatmaps = Heatmaps { cells, classes: (0..4).map(|class| rough_map(cells, class)).collect() };
+        let heatmaps = Heatmaps { cells, stride: 2, classes: (0..4).map(|class| rough_map(cells, class)).collect() };
         let maps = DeviceMaps::of(&device, &heatmaps);
         // With room for all, and with so little that the device must be asked again.
         for capacity in [8192, 3] {
@@ -53,7 +53,7 @@ fn nothing_is_a_peak_beside_what_is_not_a_number() {
     let mut map = rough_map(cells, 5);
     map[100] = f32::NAN;
     map[101] = 0.99;
-    let heatmaps = Heatmaps { cells, classes: vec![map.clone(), vec![f32::NAN; 336], vec![0.0; 336]] };
+    let heatmaps = Heatmaps { cells, stride: 2, classes: vec![map.clone(), vec![f32::NAN; 336], vec![0.0; 336]] };
     let found = DeviceMaps::of(&device, &heatmaps).peaks(&[3.0; 3], FLOOR).unwrap();
     assert_eq!(found[0], find_peaks(&map, cells, 3.0, FLOOR));
     assert!(found[0].iter().all(|peak| peak.score < 0.99) && found[1].is_empty() && found[2].is_empty());
@@ -71,7 +71,7 @@ fn volume(shape: [usize; 3]) -> NormalisedVolume {
 #[test]
 fn heatmaps_joined_on_the_device_are_those_joined_on_the_host() {
     let Some(device) = any_gpu_for_tests() else { return };
-    let config = NetworkConfig { classes: 3, widths: vec![4, 8], blocks: vec![1, 1] };
+    let config = NetworkConfig::unet(3, &[4, 8], &[1, 1]);
     let cpu = Device::flex();
     let volume = volume([27, 20, 42]);
     for flips in [false, true] {
@@ -97,11 +97,11 @@ fn heatmaps_joined_on_the_device_are_those_joined_on_the_host() {
 #[test]
 fn the_work_ends_when_asked() {
     let Some(device) = any_gpu_for_tests() else { return };
-    let config = NetworkConfig { classes: 1, widths: vec![4, 8], blocks: vec![1, 1] };
+    let config = NetworkConfig::unet(1, &[4, 8], &[1, 1]);
     let network = config.init(1, &device);
     let ended =
         predict(&network, &config, &device, &volume([20, 20, 20]), &PredictOptions::default(), &mut |_| ControlFlow::Break(()));
     assert!(ended.unwrap().is_none());
-    assert!(suits(&device, [64, 64, 64], 3) && !suits(&Device::flex(), [64, 64, 64], 3));
-    assert!(!suits(&device, [1 << 16, 1 << 16, 1 << 12], 3));
+    assert!(suits(&device, [64, 64, 64], &config) && !suits(&Device::flex(), [64, 64, 64], &config));
+    assert!(!suits(&device, [1 << 16, 1 << 16, 1 << 12], &config));
 }

@@ -73,14 +73,19 @@ fn settings_ui(ui: &mut Ui, state: &mut UiState) {
             let name = |preset: Preset| match preset {
                 Preset::Compact => "Compact",
                 Preset::ResNet34 => "ResNet-34",
+                Preset::VNet => "V-Net",
+                Preset::VNetCompact => "V-Net compact",
+                Preset::Fpn => "FPN",
+                Preset::FpnCompact => "FPN compact",
             };
             let combo = ComboBox::from_id_salt("preset").selected_text(name(config.preset)).width(84.0);
             let combo = combo.show_ui(ui, |ui| {
-                for preset in [Preset::Compact, Preset::ResNet34] {
+                for preset in Preset::ALL {
                     ui.selectable_value(&mut config.preset, preset, name(preset));
                 }
             });
-            let explanation = "Compact: 1.5 million parameters, for CPUs and live training. ResNet-34: larger, for GPUs";
+            let explanation = "Compact: 1.5 million parameters, for CPUs and live training. ResNet-34: larger, for GPUs. \
+                               V-Net and FPN: other networks to compare with, each for GPUs or compact for CPUs";
             combo.response.accessible_name("Network").on_hover_text(explanation);
             let steps = DragValue::new(&mut config.steps).range(1..=1_000_000).speed(10.0).suffix(" steps");
             ui.add(steps).accessible_name("Steps").on_hover_text("Optimiser steps on the labels; as many follow on what is unlabelled");
