@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::coordinates::Format;
 use crate::copick::{Source, Wishes};
 use crate::model::Precision;
-use crate::train::{DeviceChoice, Preset};
+use crate::train::{Detector, DeviceChoice, Preset, SegmentationLoss};
 
 /// Particle picking in cryo-electron tomograms: click a few, train live, review, export.
 #[derive(Debug, Parser)]
@@ -142,6 +142,12 @@ pub struct Train {
     /// The network.
     #[arg(long, value_enum, default_value_t = Preset::Compact)]
     pub network: Preset,
+    /// What the network learns: a heatmap a class, whose peaks are picked, or a mask, whose segments are.
+    #[arg(long, value_enum, default_value_t = Detector::Heatmap)]
+    pub detector: Detector,
+    /// The loss of --detector segmentation; cross-entropy unless given.
+    #[arg(long, value_enum, value_name = "LOSS")]
+    pub segmentation_loss: Option<SegmentationLoss>,
     /// Training steps on labelled crops (burn-in, when co-training follows).
     #[arg(long, default_value_t = 600, value_name = "N")]
     pub steps: usize,

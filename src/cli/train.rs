@@ -8,14 +8,24 @@ use crate::coordinates::read_classes;
 use crate::copick::{CopickProject, Plan, PlannedTomogram};
 use crate::geometry::VoxelBox;
 use crate::labels::{Class, ItemId, Point, PointKind};
-use crate::train::{Session, TrainConfig, TrainingSet, TrainingTomogram};
+use crate::train::{Detector, Session, TrainConfig, TrainingSet, TrainingTomogram};
 
 pub(super) fn run(options: &Train) -> anyhow::Result<()> {
+    if options.segmentation_loss.is_some() && options.detector != Detector::Segmentation {
+        return Err(Usage("--segmentation-loss goes with --detector segmentation".into()).into());
+    }
+    let cotrain_steps = options.cotrain.unwrap_or(if options.unlabelled.is_empty() { 0 } else { options.steps });
+    if options.detector == Detector::Segmentation && cotrain_steps > 0 {
+        let remedy = "leave out --unlabelled and --cotrain, or use --detector heatmap";
+        return Err(Usage(format!("--detector segmentation learns from labelled tomograms alone: {remedy}")).into());
+    }
     let set = training_set(options)?;
     let config = TrainConfig {
         preset: options.network,
+        detector: options.detector,
+        segmentation_loss: options.segmentation_loss.unwrap_or_default(),
         steps: options.steps,
-        cotrain_steps: options.cotrain.unwrap_or(if options.unlabelled.is_empty() { 0 } else { options.steps }),
+        cotrain_steps,
         crop: options.crop,
         batch: options.batch,
         seed: options.seed,

@@ -20,7 +20,7 @@ const GROUPS: usize = 8;
 /// The shape of a network.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct NetworkConfig {
-    /// Output channels, one a class.
+    /// Output channels: one a class, and one more for the background of a segmentation.
     pub classes: usize,
     /// Channels of each encoder stage; the first runs at stride 2 and each further one doubles it.
     pub widths: Vec<usize>,

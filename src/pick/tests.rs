@@ -91,3 +91,34 @@ fn blank_borders_cost_nothing_and_change_nothing() {
     assert!(at(8, 14, 16) != 0.0 && at(4, 10, 2) != 0.0 && at(11, 17, 31) != 0.0);
     assert!(at(2, 14, 16) == 0.0 && at(8, 5, 16) == 0.0 && at(14, 14, 16) == 0.0);
 }
+
+#[test]
+fn the_maps_of_a_segmentation_are_probabilities_without_the_background() {
+    use crate::train::Detector;
+
+    let (mut config, device) = network();
+    config.classes = Detector::Segmentation.channels(2);
+    let network = config.init(1, &device);
+    let volume = volume([9, 17, 33], |i| if i < 17 * 33 { 5.0 } else { ((i * 7919) % 1013) as f32 });
+    let go_on = |_| ControlFlow::Continue(());
+    let maps = |detector, flips| {
+        let options = PredictOptions { windows: small(), flips, detector, ..PredictOptions::default() };
+        predict(&network, &config, &device, &volume, &options, go_on).unwrap().unwrap()
+    };
+    for flips in [false, true] {
+        let maps = maps(Detector::Segmentation, flips);
+        assert_eq!((maps.classes.len(), maps.cells), (2, [5, 9, 17]));
+        assert!(maps.classes.iter().flatten().all(|p| *p > 0.0 && *p < 1.0));
+        assert!(maps.classes[0].iter().zip(&maps.classes[1]).all(|(a, b)| a + b < 1.0));
+    }
+    // In one window, the probabilities are the softmax of the output.
+    let whole = PredictOptions { detector: Detector::Heatmap, ..PredictOptions::default() };
+    let raw = predict(&network, &config, &device, &volume, &whole, go_on).unwrap().unwrap();
+    let ours = PredictOptions { detector: Detector::Segmentation, ..whole };
+    let ours = predict(&network, &config, &device, &volume, &ours, go_on).unwrap().unwrap();
+    for cell in 0..5 * 9 * 17 {
+        let sum: f32 = raw.classes.iter().map(|map| map[cell].exp()).sum();
+        let expected = raw.classes[1][cell].exp() / sum;
+        assert!((ours.classes[1][cell] - expected).abs() < 1e-5);
+    }
+}

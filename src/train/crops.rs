@@ -18,7 +18,7 @@ use crate::volume::VolumeError;
 pub(super) struct Batch {
     /// Labelled crops `[n, z, y, x]`.
     pub voxels: Vec<f32>,
-    /// Their targets and weights `[n, class, z/2, y/2, x/2]`.
+    /// Their targets and weights `[n, channel, z/2, y/2, x/2]`, as the detector renders them.
     pub heatmap: Vec<f32>,
     /// See `heatmap`.
     pub weight: Vec<f32>,
@@ -46,7 +46,7 @@ impl Batch {
         let (mut heatmap, mut weight) = (Vec::new(), Vec::new());
         let mut cells = [0; 3];
         for _ in 0..count {
-            let sample = data.sample(edge, &mut random)?;
+            let sample = data.sample(edge, config.detector, &mut random)?;
             voxels.extend(sample.voxels);
             heatmap.extend(sample.target.heatmap);
             weight.extend(sample.target.weight);

@@ -7,9 +7,9 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 
 use super::augment::{Orientation, change_intensity};
-use super::protocol::{TrainingSet, TrainingTomogram};
+use super::protocol::{Detector, TrainingSet, TrainingTomogram};
 use crate::labels::{Class, PointKind, TomogramId};
-use crate::model::{Marker, Supervision, Target, render_target};
+use crate::model::{Marker, Supervision, Target};
 use crate::volume::{NormalisedVolume, ResampledVolume, VolumeError};
 
 /// Two spacings closer than this share count as the same.
@@ -279,7 +279,7 @@ impl TrainingData {
     ///
     /// # Errors
     /// When the volume cannot be read.
-    pub(super) fn sample(&self, edge: usize, random: &mut impl Rng) -> Result<Sample, VolumeError> {
+    pub(super) fn sample(&self, edge: usize, detector: Detector, random: &mut impl Rng) -> Result<Sample, VolumeError> {
         let near_label = self.boxes.is_empty() || random.random_bool(0.5);
         let (tomogram, origin) = match (near_label, self.anchors.choose(random)) {
             (true, Some(kind)) => {
@@ -295,7 +295,7 @@ impl TrainingData {
         let orientation = Orientation::random(random);
         voxels = orientation.apply_voxels(&voxels, edge);
         change_intensity(&mut voxels, random);
-        let target = render_target([edge; 3], &self.radii_voxels, &orientation.apply_supervision(&supervision, edge));
+        let target = detector.render([edge; 3], &self.radii_voxels, &orientation.apply_supervision(&supervision, edge));
         Ok(Sample { voxels, target })
     }
 

@@ -19,7 +19,8 @@ mod worker;
 pub use data::{DataError, PreparedTomogram, TrainingData};
 pub use priority::compute_in_background;
 pub use protocol::{
-    Command, DeviceChoice, Event, Heatmap, LiveView, Pick, PickSet, Preset, Progress, TrainConfig, TrainingSet, TrainingTomogram,
+    Command, Detector, DeviceChoice, Event, Heatmap, LiveView, Pick, PickSet, Preset, Progress, SegmentationLoss, TrainConfig,
+    TrainingSet, TrainingTomogram,
 };
 pub use session::{Service, Session, SessionEnds, SessionError};
 pub use trainer::{StepLoss, TrainError, Trainer};
