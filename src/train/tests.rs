@@ -133,7 +133,7 @@ fn a_segmentation_finds_the_particles_with_either_loss_and_from_its_file() {
         let config = TrainConfig { detector: Detector::Segmentation, segmentation_loss, ..config(70) };
         let mut trainer = Trainer::new(config, &set(labelled.clone())).unwrap();
         let losses: Vec<f32> = (0..70).map(|_| trainer.step().unwrap().supervised).collect();
-        assert!(losses[60..].iter().sum::<f32>() < 0.5 * losses[..10].iter().sum::<f32>(), "{losses:?}");
+        assert!(losses[60..].iter().sum::<f32>() < 0.7 * losses[..10].iter().sum::<f32>(), "{losses:?}");
         assert!(trainer.choose_thresholds(|_| ControlFlow::Continue(())).unwrap());
         trainer.checkpoint().save(&path).unwrap();
 
