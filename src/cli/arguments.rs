@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::coordinates::Format;
 use crate::copick::{Source, Wishes};
 use crate::model::Precision;
-use crate::train::{DeviceChoice, Method, Preset, TrainConfig};
+use crate::train::{Detector, DeviceChoice, Method, Preset, SegmentationLoss, TrainConfig};
 
 /// Particle picking in cryo-electron tomograms: click a few, train live, review, export.
 #[derive(Debug, Parser)]
@@ -146,7 +146,7 @@ pub struct Train {
     #[arg(long, value_name = "RUN")]
     pub checkpoint: Option<PathBuf>,
     /// Go on with a run from its checkpoint; give the same tomograms, labels and classes. Settings that are not given are the run's.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["network", "output_stride", "crop", "seed"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["network", "output_stride", "detector", "crop", "seed"])]
     pub resume: Option<PathBuf>,
     /// End after this step, though more are planned, and leave the rest to --resume.
     #[arg(long, value_name = "N", requires = "checkpoint")]
@@ -174,6 +174,12 @@ pub struct Settings {
     /// Voxels per cell of the network's output: 2 or 4, for the U-Nets and FPNs; the network's own when not given.
     #[arg(long, value_name = "N")]
     pub output_stride: Option<usize>,
+    /// What the network learns: a heatmap a class, whose peaks are picked, or a mask, whose segments are [default: heatmap].
+    #[arg(long, value_enum)]
+    pub detector: Option<Detector>,
+    /// The loss of --detector segmentation [default: cross-entropy].
+    #[arg(long, value_enum, value_name = "LOSS")]
+    pub segmentation_loss: Option<SegmentationLoss>,
     /// What is learnt besides the labels: nothing; unlabelled crops through a mean teacher; the same with multi-view pseudo-labels and
     /// DropBlock [default: semi with --unlabelled, otherwise supervised].
     #[arg(long, value_enum)]
@@ -222,7 +228,8 @@ pub struct Settings {
 impl Settings {
     /// `config` with everything that was given; `has_unlabelled` says whether unlabelled tomograms were.
     pub fn applied_to(&self, config: TrainConfig, has_unlabelled: bool, resumes: bool) -> TrainConfig {
-        let method = self.method.unwrap_or(match (resumes, has_unlabelled) {
+        let detector = self.detector.unwrap_or(config.detector);
+        let method = self.method.unwrap_or(match (resumes, has_unlabelled && detector == Detector::Heatmap) {
             (true, _) => config.method,
             (false, true) => Method::Semi,
             (false, false) => Method::Supervised,
@@ -237,6 +244,8 @@ impl Settings {
         TrainConfig {
             preset: self.network.unwrap_or(config.preset),
             output_stride: self.output_stride.or(config.output_stride),
+            detector,
+            segmentation_loss: self.segmentation_loss.unwrap_or(config.segmentation_loss),
             method,
             steps,
             cotrain_steps,

@@ -114,3 +114,28 @@ fn pairs_split_where_the_file_is() {
     assert_eq!(split_pair("none.mrc=a=b").unwrap().1, "a=b");
     assert!(split_pair("alone").is_err());
 }
+
+#[test]
+fn the_detector_and_its_loss_are_chosen_and_checked() {
+    use crate::train::{Detector, SegmentationLoss};
+
+    let train = |more: &str| parse(&format!("semietpicker train --labelled a=b --classes c.toml --out m {more}"));
+    let Some(Task::Train(chosen)) = train("--detector segmentation --segmentation-loss tversky").unwrap().task else {
+        panic!("a training")
+    };
+    assert_eq!(
+        (chosen.settings.detector, chosen.settings.segmentation_loss),
+        (Some(Detector::Segmentation), Some(SegmentationLoss::Tversky))
+    );
+    let Some(Task::Train(usual)) = train("").unwrap().task else { panic!("a training") };
+    assert_eq!((usual.settings.detector, usual.settings.segmentation_loss), (None, None));
+    let refusal = |more: &str| super::run(train(more).unwrap()).unwrap_err();
+    for (arguments, reason) in [
+        ("--segmentation-loss tversky", "goes with --detector segmentation"),
+        ("--detector segmentation --unlabelled d", "leave out --unlabelled"),
+        ("--detector segmentation --cotrain 5", "leave out --unlabelled"),
+    ] {
+        let refusal = refusal(arguments);
+        assert!(refusal.is::<super::Usage>() && refusal.to_string().contains(reason), "{refusal}");
+    }
+}

@@ -8,7 +8,7 @@ use crate::coordinates::read_classes;
 use crate::copick::{CopickProject, Plan, PlannedTomogram};
 use crate::geometry::VoxelBox;
 use crate::labels::{Class, ItemId, Point, PointKind};
-use crate::train::{RunFile, Session, TrainConfig, TrainingSet, TrainingTomogram};
+use crate::train::{Detector, RunFile, Session, TrainConfig, TrainingSet, TrainingTomogram};
 
 pub(super) fn run(options: &Train) -> anyhow::Result<()> {
     let set = training_set(options)?;
@@ -22,6 +22,13 @@ pub(super) fn run(options: &Train) -> anyhow::Result<()> {
         checkpoint: options.checkpoint.clone(),
         ..options.settings.applied_to(base, !options.unlabelled.is_empty(), options.resume.is_some())
     };
+    if options.settings.segmentation_loss.is_some() && config.detector != Detector::Segmentation {
+        return Err(Usage("--segmentation-loss goes with --detector segmentation".into()).into());
+    }
+    if config.detector == Detector::Segmentation && (config.cotrain_steps > 0 || !options.unlabelled.is_empty()) {
+        let remedy = "leave out --unlabelled, --method and --cotrain, or use --detector heatmap";
+        return Err(Usage(format!("--detector segmentation learns from labelled tomograms alone: {remedy}")).into());
+    }
     let session = Session::start(|| {})?;
     let summary = runner::train(&session, config, set, options.resume.as_deref())?;
     runner::save(&session, &options.out)?;

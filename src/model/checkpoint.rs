@@ -15,6 +15,7 @@ use super::network::{Architecture, Network, NetworkConfig};
 use super::weights::{Weight, WeightsError, load_weights, named_weights};
 use crate::files::temporary_beside;
 use crate::labels::Class;
+use crate::train::Detector;
 
 /// Version of the metadata; a file with a later one is refused.
 const VERSION: u32 = 2;
@@ -77,7 +78,10 @@ pub struct ModelMetadata {
     pub program: String,
     /// Shape of the network.
     pub network: NetworkConfig,
-    /// Classes, in the order of the output channels.
+    /// What its output means; files of before there was a choice do not say, and hold heatmaps.
+    #[serde(default)]
+    pub detector: Detector,
+    /// Classes, in the order of the output channels; the background of a segmentation comes behind them.
     pub classes: Vec<Class>,
     /// Spacing of the tomograms that it was trained on, in angstrom.
     pub spacing_angstrom: f64,
@@ -108,6 +112,7 @@ impl ModelMetadata {
             version,
             program: env!("CARGO_PKG_VERSION").to_owned(),
             network,
+            detector: Detector::default(),
             thresholds: vec![0.5; classes.len()],
             recall_thresholds: Vec::new(),
             held_out: Vec::new(),
@@ -125,11 +130,12 @@ impl ModelMetadata {
         let network = &self.network;
         let fault = match () {
             () if classes == 0 => "it has no classes".to_owned(),
-            () if network.classes != classes || self.thresholds.len() != classes => {
+            () if network.classes != self.detector.channels(classes) || self.thresholds.len() != classes => {
                 format!(
-                    "it names {classes} classes, {} thresholds and {} output channels",
+                    "it names {classes} classes, {} thresholds and {} output channels where there should be {}",
                     self.thresholds.len(),
-                    network.classes
+                    network.classes,
+                    self.detector.channels(classes)
                 )
             }
             () if !(self.spacing_angstrom.is_finite() && self.spacing_angstrom > 0.0) => {

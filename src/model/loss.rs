@@ -1,6 +1,7 @@
 //! The error that training lessens.
 
 use burn::tensor::Tensor;
+use burn::tensor::activation::{log_softmax, softmax};
 
 /// The reweighted squared error `sum w (Y + alpha) (Yhat - Y)^2 / max(sum w, 1)`, a scalar `[1]`.
 ///
@@ -11,4 +12,165 @@ pub fn weighted_squared_error(prediction: Tensor<5>, target: Tensor<5>, weight: 
     let factor = weight.clone() * target.clone().add_scalar(alpha);
     let difference = prediction - target;
     (factor * difference.clone() * difference).sum() / weight.sum().clamp_min(1.0)
+}
+
+/// Largest weight of a class in [`class_weights`].
+const RAREST: f64 = 20.0;
+/// Weight of a superfluous cell in the Tversky index.
+const FALSE_POSITIVES: f64 = 0.3;
+/// Weight of a missed cell in the Tversky index.
+const FALSE_NEGATIVES: f64 = 0.7;
+/// Cells that are added to both sides of the Tversky index's fraction: the index of a class that is neither there nor found is 1.
+const SMOOTHING: f64 = 1.0;
+
+/// The softmax cross-entropy `-sum w k_c log p_c / sum w k_c`, a scalar `[1]`, where `c` is a cell's class and `p` the softmax of
+/// `logits` over the channels.
+///
+/// `logits` and `target`, in which the channel of a cell's class is 1 and the others are 0, have the shape
+/// `[batch, channels, z, y, x]`, `weight` has `[batch, 1, z, y, x]` and `class_weights`, the `k`, `[channels]`. A weight of 0 marks a
+/// cell of which nothing is known. With weights of 1 this is PyTorch's `cross_entropy(logits, classes, weight=class_weights)`.
+pub fn weighted_cross_entropy(logits: Tensor<5>, target: Tensor<5>, weight: Tensor<5>, class_weights: Tensor<1>) -> Tensor<1> {
+    let [channels] = class_weights.dims();
+    let factor = target * weight * class_weights.reshape([1, channels, 1, 1, 1]);
+    let known = factor.clone().sum().clamp_min(f32::MIN_POSITIVE);
+    (factor * log_softmax(logits, 1)).sum().neg() / known
+}
+
+/// The weights of the classes in [`weighted_cross_entropy`], `[channels]`, against the majority of the last channel, the background:
+/// `sqrt(n_background / n_c)` over the known cells of the batch, 1 to 20, and 1 for the background.
+///
+/// Without them the background, nearly all of a tomogram, is learnt first and alone for long; with the full ratio masks grow far
+/// beyond the particles. `target` and `weight` are those of the loss.
+pub fn class_weights(target: Tensor<5>, weight: Tensor<5>) -> Tensor<1> {
+    let [_, channels, ..] = target.dims();
+    let counts = per_channel(target * weight);
+    let background = counts.clone().slice([channels - 1..channels]);
+    (background / counts.clamp_min(1.0)).sqrt().clamp(1.0, RAREST)
+}
+
+/// The Tversky loss `1 - mean_c (t_c + 1) / (t_c + 0.3 f_c + 0.7 m_c + 1)`, a scalar `[1]` (Salehi et al. 2017, arXiv 1706.05721).
+///
+/// The mean is over the classes without the background, the last channel. With the softmax `p` of `logits` over the channels and the target `g`, over the cells of the batch: `t = sum w p g` are found,
+/// `f = sum w p (1 - g)` superfluous and `m = sum w (1 - p) g` missed. Missed cells weigh more, since a particle that is not found
+/// costs more than a false one. Shapes as in [`weighted_cross_entropy`].
+pub fn tversky(logits: Tensor<5>, target: Tensor<5>, weight: Tensor<5>) -> Tensor<1> {
+    let probability = softmax(logits, 1) * weight.clone();
+    let target = target * weight;
+    // Weights are 0 or 1, so that a product of two weighed factors is weighed once.
+    let found = per_channel(probability.clone() * target.clone());
+    let superfluous = per_channel(probability) - found.clone();
+    let missed = per_channel(target) - found.clone();
+    let classes = found.dims()[0] - 1;
+    let smoothed = found.add_scalar(SMOOTHING);
+    let all = smoothed.clone() + superfluous.mul_scalar(FALSE_POSITIVES) + missed.mul_scalar(FALSE_NEGATIVES);
+    (smoothed / all).slice([0..classes]).mean().neg().add_scalar(1.0)
+}
+
+/// Sums `[channels]` of values `[batch, channels, z, y, x]`.
+fn per_channel(values: Tensor<5>) -> Tensor<1> {
+    let [_, channels, ..] = values.dims();
+    values.swap_dims(0, 1).flatten::<2>(1, 4).sum_dim(1).reshape([channels])
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+
+    /// Two crops, three channels, 1 x 1 x 2 cells; the last cell of the second crop is unknown.
+    const LOGITS: [f32; 12] = [0.5, -1.0, 0.25, 2.0, -0.75, 0.1, 1.5, 0.3, -0.2, 0.8, 0.4, -1.2];
+    /// Classes 1, 2 and 0; of the unknown cell, 1.
+    const TARGET: [f32; 12] = [0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0];
+    const WEIGHT: [f32; 4] = [1.0, 1.0, 1.0, 0.0];
+
+    fn tensor<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) -> Tensor<D> {
+        Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
+    }
+
+    fn losses(logits: &[f32], device: &Device) -> [f32; 2] {
+        let logits = tensor(logits, [2, 3, 1, 1, 2], device);
+        let (target, weight) = (tensor(&TARGET, [2, 3, 1, 1, 2], device), tensor(&WEIGHT, [2, 1, 1, 1, 2], device));
+        let rarity = tensor(&[2.0, 3.0, 0.5], [3], device);
+        let entropy = weighted_cross_entropy(logits.clone(), target.clone(), weight.clone(), rarity);
+        [entropy.into_scalar(), tversky(logits, target, weight).into_scalar()]
+    }
+
+    #[test]
+    fn segmentation_losses_agree_with_pytorch() {
+        let [entropy, overlap] = losses(&LOGITS, &Device::flex());
+        assert!((entropy - 0.872_416_26).abs() < 1e-5, "{entropy}");
+        assert!((overlap - 0.26831079).abs() < 1e-5, "{overlap}");
+        // What is not known has no part in it.
+        let mut changed = LOGITS;
+        [7, 9, 11].iter().for_each(|index| changed[*index] = 9.0);
+        assert_eq!(losses(&changed, &Device::flex()), [entropy, overlap]);
+    }
+
+    #[test]
+    fn gradients_of_the_segmentation_losses_agree_with_finite_differences() {
+        let device = Device::flex().autodiff();
+        let (target, weight) = (tensor(&TARGET, [2, 3, 1, 1, 2], &device), tensor(&WEIGHT, [2, 1, 1, 1, 2], &device));
+        for kind in 0..2 {
+            let logits = tensor(&LOGITS, [2, 3, 1, 1, 2], &device).require_grad();
+            let rarity = tensor(&[2.0, 3.0, 0.5], [3], &device);
+            let loss = match kind {
+                0 => weighted_cross_entropy(logits.clone(), target.clone(), weight.clone(), rarity),
+                _ => tversky(logits.clone(), target.clone(), weight.clone()),
+            };
+            let gradient: Vec<f32> = logits.grad(&loss.backward()).expect("tracked").into_data().iter::<f32>().collect();
+            for index in 0..LOGITS.len() {
+                let at = |step: f32| {
+                    let mut moved = LOGITS;
+                    moved[index] += step;
+                    losses(&moved, &Device::flex())[kind]
+                };
+                let numeric = (at(1e-2) - at(-1e-2)) / 2e-2;
+                assert!((numeric - gradient[index]).abs() < 2e-4, "{kind}, {index}: {numeric} against {}", gradient[index]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_perfect_mask_costs_nothing_and_an_unknown_crop_neither() {
+        let device = Device::flex();
+        let sure: Vec<f32> = TARGET.iter().map(|target| 40.0 * target - 20.0).collect();
+        let [entropy, overlap] = losses(&sure, &device);
+        assert!(entropy.abs() < 1e-6 && overlap.abs() < 1e-6, "{entropy} {overlap}");
+        let (logits, target) = (tensor(&LOGITS, [2, 3, 1, 1, 2], &device), tensor(&TARGET, [2, 3, 1, 1, 2], &device));
+        let nothing = Tensor::zeros([2, 1, 1, 1, 2], &device);
+        let rarity = class_weights(target.clone(), nothing.clone());
+        assert_eq!(weighted_cross_entropy(logits.clone(), target.clone(), nothing.clone(), rarity).into_scalar::<f32>(), 0.0);
+        assert_eq!(tversky(logits, target, nothing).into_scalar::<f32>(), 0.0);
+    }
+
+    #[test]
+    fn a_missed_cell_costs_more_than_a_superfluous_one() {
+        // One class beside the background, four cells of which the first two are the particle's.
+        let cost = |found: [bool; 4]| {
+            let device = Device::flex();
+            let logits = [found.map(|f| if f { 20.0 } else { -20.0 }), [0.0; 4]].concat();
+            let target = [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0];
+            let weight = tensor(&[1.0; 4], [1, 1, 1, 1, 4], &device);
+            tversky(tensor(&logits, [1, 2, 1, 1, 4], &device), tensor(&target, [1, 2, 1, 1, 4], &device), weight)
+                .into_scalar::<f32>()
+        };
+        // By hand; the background has no say.
+        assert!((cost([true, false, false, false]) - (1.0 - 2.0 / 2.7)).abs() < 1e-5);
+        assert!((cost([true, true, true, false]) - (1.0 - 3.0 / 3.3)).abs() < 1e-5);
+    }
+
+    #[test]
+    fn rare_classes_weigh_more_within_bounds() {
+        let device = Device::flex();
+        // Of 1000 known cells 90 are of class 0, one of class 1, none of class 2; unknown ones do not count.
+        let cells = 1200;
+        let mut target = vec![0.0; 4 * cells];
+        (0..cells).for_each(|cell| target[[0, 1, 3][usize::from(cell >= 90) + usize::from(cell >= 91)] * cells + cell] = 1.0);
+        let weight: Vec<f32> = (0..cells).map(|cell| if cell < 1000 { 1.0 } else { 0.0 }).collect();
+        let weights = class_weights(tensor(&target, [1, 4, 1, 1, cells], &device), tensor(&weight, [1, 1, 1, 1, cells], &device));
+        let weights: Vec<f32> = weights.into_data().iter::<f32>().collect();
+        assert!((weights[0] - (909.0f32 / 90.0).sqrt()).abs() < 1e-4, "{weights:?}");
+        assert_eq!(weights[1..], [20.0, 20.0, 1.0]);
+    }
 }

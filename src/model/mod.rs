@@ -19,6 +19,7 @@ mod initial;
 #[allow(unsafe_code, reason = "vector code and uninitialised buffers; each use states its invariant")]
 pub mod kernels;
 mod loss;
+mod mask;
 mod network;
 mod ops;
 mod target;
@@ -29,7 +30,8 @@ pub use checkpoint::{Checkpoint, CheckpointError, ModelMetadata};
 pub(crate) use checkpoint::{RUN_KEY, read_tensors, write_tensors};
 pub use device::{DeviceError, Selected, any_gpu_for_tests, select};
 pub use gpu::{Precision, cache_folder, in_precision, supports_half};
-pub use loss::weighted_squared_error;
+pub use loss::{class_weights, tversky, weighted_cross_entropy, weighted_squared_error};
+pub use mask::{mask_radius_cells, render_mask};
 pub use network::{Architecture, Network, NetworkConfig};
 pub use target::{Marker, Supervision, Target, render_target};
 pub use weights::{Weight, WeightsError, load_weights, named_weights};

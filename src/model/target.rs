@@ -118,7 +118,7 @@ fn for_each_cell(ranges: [std::ops::Range<usize>; 3], cells: [usize; 3], mut vis
 }
 
 /// Visits the cells within `radius` of `centre` with their squared distance, all in cells.
-fn ball(centre: [f64; 3], radius: f64, cells: [usize; 3], mut visit: impl FnMut(usize, f64)) {
+pub(super) fn ball(centre: [f64; 3], radius: f64, cells: [usize; 3], mut visit: impl FnMut(usize, f64)) {
     let range = |axis: usize| cell_range(centre[axis] - radius, centre[axis] + radius, cells[axis]);
     for_each_cell([range(0), range(1), range(2)], cells, |index, cell| {
         let squared: f64 = (0..3).map(|axis| (cell[axis] as f64 - centre[axis]).powi(2)).sum();

@@ -454,6 +454,37 @@ fn descriptions_that_make_no_sense_are_faults() {
 }
 
 #[test]
+fn a_model_file_says_what_its_output_means() {
+    use crate::train::Detector;
+
+    let device = Device::flex();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.model");
+    // A file of before there was a choice: the name of the detector is one that nobody knows.
+    checkpoint(&device).save(&path).unwrap();
+    let mut old = std::fs::read(&path).unwrap();
+    let key = b"\\\"detector\\\"";
+    let at = old.windows(key.len()).position(|window| window == key).expect("present");
+    old[at + 2] = b'x';
+    std::fs::write(&path, old).unwrap();
+    assert_eq!(Checkpoint::load(&path, &device).unwrap().metadata, checkpoint(&device).metadata);
+
+    // A segmentation has a channel more than classes.
+    let mut segmentation = checkpoint(&device);
+    segmentation.metadata.detector = Detector::Segmentation;
+    segmentation.save(&path).unwrap();
+    let refusal = Checkpoint::load(&path, &device).unwrap_err().to_string();
+    assert!(refusal.contains("3 output channels where there should be 4"), "{refusal}");
+    let network = NetworkConfig { classes: 4, ..small() };
+    let segmentation =
+        Checkpoint { network: network.init(9, &device), metadata: ModelMetadata { network, ..segmentation.metadata } };
+    segmentation.save(&path).unwrap();
+    let loaded = Checkpoint::load(&path, &device).unwrap();
+    assert_eq!(loaded.metadata, segmentation.metadata);
+    assert_eq!(named_weights(&loaded.network), named_weights(&segmentation.network));
+}
+
+#[test]
 fn what_is_no_model_is_refused_with_the_reason() {
     let device = Device::flex();
     let folder = tempfile::tempdir().unwrap();

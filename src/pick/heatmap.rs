@@ -9,6 +9,7 @@ use super::gpu;
 use super::windows::{WindowLimits, tile};
 use crate::geometry::VoxelBox;
 use crate::model::{Network, NetworkConfig, Precision};
+use crate::train::Detector;
 use crate::volume::{NormalisedVolume, VolumeError, VolumeSource};
 
 /// Deviation of the Gaussian that weighs a window's cells, as a share of half the window.
@@ -31,6 +32,8 @@ pub struct PredictOptions {
     pub region: Option<VoxelBox>,
     /// In which precision a GPU computes; the CPU always computes in single precision.
     pub precision: Precision,
+    /// What the network's output means; [`Picker`](super::Picker) takes it from the model.
+    pub detector: Detector,
     /// Whether [`Picker::pick`](super::Picker::pick) hands the heatmaps on; without them, only peaks leave a GPU.
     pub heatmaps: bool,
 }
@@ -42,6 +45,7 @@ impl Default for PredictOptions {
             flips: false,
             region: None,
             precision: Precision::Auto,
+            detector: Detector::Heatmap,
             heatmaps: true,
         }
     }
@@ -54,7 +58,8 @@ pub struct Heatmaps {
     pub cells: [usize; 3],
     /// Voxels per cell along each axis: the network's output stride.
     pub stride: usize,
-    /// Values of each class, `(z, y, x)` row-major, about 0 to 1.
+    /// Values of each class, `(z, y, x)` row-major, about 0 to 1: heatmaps, or the probabilities of a segmentation, whose background
+    /// is what they leave of 1.
     pub classes: Vec<Vec<f32>>,
 }
 
@@ -72,6 +77,7 @@ pub fn predict(
     mut progress: impl FnMut(f32) -> ControlFlow<()>,
 ) -> Result<Option<Heatmaps>, VolumeError> {
     let shape = volume.shape();
+    let classes = options.detector.classes(config.classes);
     if gpu::suits(device, shape, config) {
         let maps = gpu::predict(network, config, device, volume, options, &mut progress)?;
         return Ok(maps.map(gpu::DeviceMaps::download));
@@ -80,19 +86,20 @@ pub fn predict(
     let cells = shape.map(|n| n.div_ceil(stride));
     let per_class: usize = cells.iter().product();
     let Some(region) = without_blank_borders(volume.source.as_ref(), options.region.unwrap_or(VoxelBox::whole(shape)))? else {
-        let classes = vec![vec![0.0; per_class]; config.classes];
+        let classes = vec![vec![0.0; per_class]; classes];
         return Ok(progress(1.0).is_continue().then_some(Heatmaps { cells, stride, classes }));
     };
     let mut limits = options.windows;
     limits.voxels = limits.voxels.min((ACTIVATION_BYTES / (4.0 * config.live_values_per_voxel())) as usize);
     let tiling = tile(region, limits, config.total_stride(), stride);
     let kernel = gaussian_weights(tiling.window.map(|n| n / stride));
-    let mut sums = vec![vec![0.0f32; per_class]; config.classes];
+    let mut sums = vec![vec![0.0f32; per_class]; classes];
     let mut weights = vec![0.0f32; per_class];
     let origins = tiling.origins();
     let total = origins.len().max(1) as f32;
     for (done, origin) in origins.into_iter().enumerate() {
-        if let Some(values) = predict_window(network, device, volume, origin, tiling.window, options.flips)? {
+        let (window, flips) = (tiling.window, options.flips);
+        if let Some(values) = predict_window(network, device, volume, origin, window, flips, options.detector)? {
             let place = Placement::new(origin, tiling.window, cells, stride);
             place.add(&mut weights, &kernel, None);
             let size = kernel.len();
@@ -158,6 +165,7 @@ pub(crate) fn predict_window(
     origin: [i64; 3],
     window: [usize; 3],
     flips: bool,
+    detector: Detector,
 ) -> Result<Option<Vec<f32>>, VolumeError> {
     let margin = flip_margin(network, flips);
     let padded = window.map(|n| n + margin);
@@ -166,7 +174,7 @@ pub(crate) fn predict_window(
     if voxels.iter().all(|v| *v == first) {
         return Ok(None);
     }
-    Ok(Some(mean_of_views(network, device, &voxels, window, flips)))
+    Ok(Some(mean_of_views(network, device, &voxels, window, flips, detector)))
 }
 
 /// Voxels before a window that its flips about the cell grid need. With output stride `s`, cell `o`, centred on voxel `s o`, becomes cell
@@ -177,8 +185,16 @@ pub(super) fn flip_margin(network: &Network, flips: bool) -> usize {
 
 /// The heatmaps `[class][z][y][x]` of a window, or their mean over the window and its flips along z, y and x, each flipped back.
 ///
-/// With `flips`, `voxels` has more than the window at the start of each axis, as many as [`flip_margin`] says.
-pub(crate) fn mean_of_views(network: &Network, device: &Device, voxels: &[f32], window: [usize; 3], flips: bool) -> Vec<f32> {
+/// With `flips`, `voxels` has more than the window at the start of each axis, as many as [`flip_margin`] says. The maps
+/// of a segmentation are the probabilities of the classes.
+pub(crate) fn mean_of_views(
+    network: &Network,
+    device: &Device,
+    voxels: &[f32],
+    window: [usize; 3],
+    flips: bool,
+    detector: Detector,
+) -> Vec<f32> {
     let margin = flip_margin(network, flips);
     let padded = window.map(|n| n + margin);
     let mut views = vec![[false; 3]];
@@ -191,8 +207,10 @@ pub(crate) fn mean_of_views(network: &Network, device: &Device, voxels: &[f32], 
         let view = gather(voxels, padded, window, *flip, margin);
         let [z, y, x] = window;
         let input = Tensor::<5>::from_data(TensorData::new(view, [1, 1, z, y, x]), device);
-        let output = network.forward(input).into_data();
-        let values: Vec<f32> = output.iter::<f32>().collect();
+        let output = detector.activate(network.forward(input));
+        let [_, channels, ..] = output.dims();
+        let kept = detector.classes(channels) * cells.iter().product::<usize>();
+        let values: Vec<f32> = output.into_data().iter::<f32>().take(kept).collect();
         let share = 1.0 / views.len() as f32;
         if mean.is_empty() {
             mean = vec![0.0; values.len()];

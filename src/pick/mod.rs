@@ -4,6 +4,7 @@ mod gpu;
 mod heatmap;
 mod peaks;
 mod picker;
+mod segments;
 mod windows;
 
 pub use gpu::DeviceFault;
@@ -12,6 +13,7 @@ pub(crate) use heatmap::{mean_of_views, predict_window};
 pub use peaks::{FLOOR, Peak, find_peaks};
 pub(crate) use picker::view_of;
 pub use picker::{PickError, Picked, Picker, Thresholds, held_out_f1, supervised_thresholds};
+pub use segments::find_segments;
 pub use windows::{Tiling, WindowLimits, tile};
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use rayon::prelude::*;
 /// Peaks below this height are noise of the background and are not reported.
 pub const FLOOR: f32 = 0.05;
 
-/// A peak of a heatmap.
+/// A peak of a heatmap, or a segment of a mask.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Peak {
     /// Position `(z, y, x)` in cells.
     pub position: [f64; 3],
-    /// Height at its highest cell.
+    /// Height at its highest cell, or the segment's score.
     pub score: f32,
 }
 
@@ -104,7 +104,7 @@ fn fraction(around: [f32; 2], score: f32) -> f64 {
 }
 
 /// Drops peaks within `distance` of a higher one; `peaks` come by descending score.
-fn without_neighbours(peaks: Vec<Peak>, distance: f64) -> Vec<Peak> {
+pub(super) fn without_neighbours(peaks: Vec<Peak>, distance: f64) -> Vec<Peak> {
     let cell = distance.max(1.0);
     let key = |p: [f64; 3]| p.map(|v| (v / cell).floor() as i64);
     let mut grid: HashMap<[i64; 3], Vec<[f64; 3]>> = HashMap::new();

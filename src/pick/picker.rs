@@ -8,11 +8,12 @@ use burn::tensor::Device;
 use super::gpu;
 use super::heatmap::{Heatmaps, PredictOptions, predict};
 use super::peaks::{FLOOR, Peak, find_peaks};
+use super::segments::find_segments;
 use crate::geometry::VoxelBox;
 use crate::labels::TomogramId;
 use crate::model::{Marker, ModelMetadata, Network, Supervision};
 use crate::score::{ScoredRun, best_threshold};
-use crate::train::{DataError, Heatmap, Pick, PickSet, PreparedTomogram, TrainingData, TrainingTomogram};
+use crate::train::{DataError, Detector, Heatmap, Pick, PickSet, PreparedTomogram, TrainingData, TrainingTomogram};
 use crate::volume::VolumeError;
 
 /// Radii round a label within which a pick counts for a threshold; as in the supervision.
@@ -79,7 +80,10 @@ impl Picker<'_> {
         let prepared = PreparedTomogram::new(tomogram, self.metadata.spacing_angstrom)?;
         let (config, volume, scale) = (&self.metadata.network, &prepared.volume, prepared.scale);
         let stride = config.output_stride();
-        if gpu::suits(self.device, volume.shape(), config) {
+        let options = &PredictOptions { detector: self.metadata.detector, ..options.clone() };
+        // Peaks are found on the GPU, segments here.
+        let has_peaks = self.metadata.detector == Detector::Heatmap;
+        if has_peaks && gpu::suits(self.device, volume.shape(), config) {
             let maps = gpu::predict(self.network, config, self.device, volume, options, &mut progress)?;
             let Some(maps) = maps else { return Ok(None) };
             let picks = self.placed(&prepared, maps.peaks(&self.radii_cells(), FLOOR)?);
@@ -100,9 +104,17 @@ impl Picker<'_> {
 
     /// The picks of heatmaps, in voxels of the file.
     pub fn picks(&self, tomogram: &PreparedTomogram, heatmaps: &Heatmaps) -> PickSet {
+        self.placed(tomogram, self.peaks(heatmaps))
+    }
+
+    /// What the detector finds in heatmaps, class by class, by descending score: peaks, or segments.
+    fn peaks(&self, heatmaps: &Heatmaps) -> Vec<Vec<Peak>> {
         let radii = self.radii_cells();
         let find = |(heatmap, radius): (&Vec<f32>, &f64)| find_peaks(heatmap, heatmaps.cells, *radius, FLOOR);
-        self.placed(tomogram, heatmaps.classes.iter().zip(&radii).map(find).collect())
+        match self.metadata.detector {
+            Detector::Heatmap => heatmaps.classes.iter().zip(&radii).map(find).collect(),
+            Detector::Segmentation => find_segments(&heatmaps.classes, heatmaps.cells, &radii, FLOOR),
+        }
     }
 
     /// The picks at the peaks of each class.
@@ -230,7 +242,7 @@ fn scored_runs(
     for (index, (tomogram, parts)) in labelled.iter().enumerate() {
         let wanted = if taught { &parts[..] } else { &parts[1..] };
         let Some(region) = supervised_box(wanted, radii, tomogram.volume.shape()) else { continue };
-        let options = PredictOptions { region: Some(region), ..options.clone() };
+        let options = PredictOptions { region: Some(region), detector: picker.metadata.detector, ..options.clone() };
         let Some(heatmaps) =
             predict(picker.network, &picker.metadata.network, picker.device, &tomogram.volume, &options, |share| {
                 progress((index as f32 + share) / count)
@@ -239,8 +251,7 @@ fn scored_runs(
             return Ok(None);
         };
         let stride = heatmaps.stride as f64;
-        for (class, heatmap) in heatmaps.classes.iter().enumerate() {
-            let peaks = find_peaks(heatmap, heatmaps.cells, radii[class] / stride, FLOOR);
+        for (class, peaks) in picker.peaks(&heatmaps).into_iter().enumerate() {
             let picks: Vec<([f64; 3], f32)> =
                 peaks.into_iter().map(|peak| (peak.position.map(|p| p * stride), peak.score)).collect();
             for (runs, supervision) in runs[class].iter_mut().zip(parts) {

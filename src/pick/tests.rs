@@ -13,6 +13,7 @@ use crate::labels::{Class, ClassId, TomogramId, TomogramLabels};
 use crate::model::{
     Architecture, Marker, ModelMetadata, Network, NetworkConfig, Supervision, load_weights, named_weights, render_target,
 };
+use crate::train::Detector;
 use crate::train::{PreparedTomogram, TrainingTomogram};
 use crate::volume::{MemoryVolume, NormalisedVolume};
 
@@ -169,8 +170,8 @@ fn flipped_views_agree_at_every_stride() {
         }
         let rows = (stride - 1..padded).flat_map(|z| (stride - 1..padded).map(move |y| (z * padded + y) * padded + stride - 1));
         let plain: Vec<f32> = rows.flat_map(|start| voxels[start..start + 48].to_vec()).collect();
-        let straight = mean_of_views(&network, &device, &plain, window, false);
-        let views = mean_of_views(&network, &device, &voxels, window, true);
+        let straight = mean_of_views(&network, &device, &plain, window, false, Detector::Heatmap);
+        let views = mean_of_views(&network, &device, &voxels, window, true, Detector::Heatmap);
         assert_eq!(views.len(), straight.len());
         let n = 48 / stride;
         // A map against another one, shifted along x by a cell where asked, where the noise is.
@@ -205,5 +206,34 @@ fn windows_of_every_stride_cover_every_cell() {
             assert_eq!((heatmaps.cells, heatmaps.stride), (shape.map(|n| n.div_ceil(stride)), stride));
             assert!(heatmaps.classes.iter().flatten().all(|v| v.is_finite() && *v != 0.0), "stride {stride}");
         }
+    }
+}
+
+#[test]
+fn the_maps_of_a_segmentation_are_probabilities_without_the_background() {
+    let (mut config, device) = network();
+    config.classes = Detector::Segmentation.channels(2);
+    let network = config.init(1, &device);
+    let volume = volume([9, 17, 33], |i| if i < 17 * 33 { 5.0 } else { ((i * 7919) % 1013) as f32 });
+    let go_on = |_| ControlFlow::Continue(());
+    let maps = |detector, flips| {
+        let options = PredictOptions { windows: small(), flips, detector, ..PredictOptions::default() };
+        predict(&network, &config, &device, &volume, &options, go_on).unwrap().unwrap()
+    };
+    for flips in [false, true] {
+        let maps = maps(Detector::Segmentation, flips);
+        assert_eq!((maps.classes.len(), maps.cells), (2, [5, 9, 17]));
+        assert!(maps.classes.iter().flatten().all(|p| *p > 0.0 && *p < 1.0));
+        assert!(maps.classes[0].iter().zip(&maps.classes[1]).all(|(a, b)| a + b < 1.0));
+    }
+    // In one window, the probabilities are the softmax of the output.
+    let whole = PredictOptions { detector: Detector::Heatmap, ..PredictOptions::default() };
+    let raw = predict(&network, &config, &device, &volume, &whole, go_on).unwrap().unwrap();
+    let ours = PredictOptions { detector: Detector::Segmentation, ..whole };
+    let ours = predict(&network, &config, &device, &volume, &ours, go_on).unwrap().unwrap();
+    for cell in 0..5 * 9 * 17 {
+        let sum: f32 = raw.classes.iter().map(|map| map[cell].exp()).sum();
+        let expected = raw.classes[1][cell].exp() / sum;
+        assert!((ours.classes[1][cell] - expected).abs() < 1e-5);
     }
 }

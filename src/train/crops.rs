@@ -11,14 +11,14 @@ use super::augment::change_intensity;
 use super::cotrain::drop_blocks;
 use super::data::TrainingData;
 use super::priority::give_way;
-use super::protocol::TrainConfig;
+use super::protocol::{Detector, TrainConfig};
 use crate::volume::VolumeError;
 
 /// What one step learns from, as plain numbers.
 pub(super) struct Batch {
     /// Labelled crops `[n, z, y, x]`.
     pub voxels: Vec<f32>,
-    /// Their targets and weights `[n, class, z/s, y/s, x/s]`, `s` the network's output stride.
+    /// Their targets and weights `[n, channel, z, y, x]`, as the detector renders them.
     pub heatmap: Vec<f32>,
     /// See `heatmap`.
     pub weight: Vec<f32>,
@@ -45,9 +45,13 @@ impl Batch {
         let mut voxels = Vec::with_capacity(count * edge.pow(3));
         let (mut heatmap, mut weight) = (Vec::new(), Vec::new());
         let mut cells = [0; 3];
-        let shares = data.class_shares(config.balance);
+        // A mask has one weight for all classes, and its losses even them out themselves.
+        let shares = match config.detector {
+            Detector::Heatmap => data.class_shares(config.balance),
+            Detector::Segmentation => Vec::new(),
+        };
         for _ in 0..count {
-            let sample = data.sample(edge, stride, &shares, &mut random)?;
+            let sample = data.sample(edge, config.detector, stride, &shares, &mut random)?;
             voxels.extend(sample.voxels);
             heatmap.extend(sample.target.heatmap);
             weight.extend(sample.target.weight);

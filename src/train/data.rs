@@ -8,9 +8,9 @@ use rand::{Rng, RngExt};
 
 use super::augment::{Orientation, change_intensity};
 use super::held_out::{self, Share};
-use super::protocol::{TrainingSet, TrainingTomogram};
+use super::protocol::{Detector, TrainingSet, TrainingTomogram};
 use crate::labels::{Class, PointKind, TomogramId};
-use crate::model::{Marker, Supervision, Target, render_target};
+use crate::model::{Marker, Supervision, Target};
 use crate::volume::{NormalisedVolume, ResampledVolume, VolumeError};
 
 /// Draws of an unlabelled crop before one that is taught is taken after all: the unlabelled part may be smaller than a crop.
@@ -314,6 +314,7 @@ impl TrainingData {
     pub(super) fn sample(
         &self,
         edge: usize,
+        detector: Detector,
         stride: usize,
         shares: &[f32],
         random: &mut impl Rng,
@@ -334,7 +335,7 @@ impl TrainingData {
         voxels = orientation.apply_voxels(&voxels, edge);
         change_intensity(&mut voxels, random);
         let supervision = orientation.apply_supervision(&supervision, edge);
-        let mut target = render_target([edge; 3], &self.radii_voxels, &supervision, stride);
+        let mut target = detector.render([edge; 3], &self.radii_voxels, &supervision, stride);
         let per_class: usize = target.cells.iter().product();
         for (weights, share) in target.weight.chunks_exact_mut(per_class.max(1)).zip(shares) {
             weights.iter_mut().for_each(|weight| *weight *= share);

@@ -43,7 +43,7 @@ impl Live {
         let origins = tiling.origins();
         let stride = picker.metadata.network.output_stride();
         let cells = shape.map(|n| n.div_ceil(stride));
-        let classes = vec![vec![0.0; cells.iter().product()]; picker.metadata.network.classes];
+        let classes = vec![vec![0.0; cells.iter().product()]; picker.metadata.classes.len()];
         let heatmaps = Heatmaps { cells, stride, classes };
         Ok(Self {
             tomogram,
@@ -125,7 +125,8 @@ impl Live {
     fn compute(&mut self, index: usize, picker: &Picker<'_>, step: usize) -> Result<(), VolumeError> {
         let window = self.tiling.window;
         let origin = self.origins[index];
-        let values = predict_window(picker.network, picker.device, &self.tomogram.volume, origin, window, false)?;
+        let detector = picker.metadata.detector;
+        let values = predict_window(picker.network, picker.device, &self.tomogram.volume, origin, window, false, detector)?;
         self.computed_at[index] = Some(step);
         self.is_newer = true;
         let Some(values) = values else { return Ok(()) };

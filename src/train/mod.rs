@@ -21,8 +21,8 @@ mod worker;
 pub use data::{DataError, PreparedTomogram, TrainingData};
 pub use priority::compute_in_background;
 pub use protocol::{
-    CHECKPOINT_EVERY_SECS, Command, DeviceChoice, Event, Heatmap, LiveView, Method, Pick, PickSet, Preset, Progress, Stage,
-    TrainConfig, TrainingSet, TrainingTomogram,
+    CHECKPOINT_EVERY_SECS, Command, Detector, DeviceChoice, Event, Heatmap, LiveView, Method, Pick, PickSet, Preset, Progress,
+    SegmentationLoss, Stage, TrainConfig, TrainingSet, TrainingTomogram,
 };
 pub use run_file::RunFile;
 pub use session::{Service, Session, SessionEnds, SessionError};

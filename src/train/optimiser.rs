@@ -193,7 +193,7 @@ impl ModuleMapper for Averages {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let id = param.id;
         param.map(|average| {
-                let device = average.device();
+            let device = average.device();
             self.tensors.register(id, average);
             // Stands in until `PutBack`.
             Tensor::empty([0; D], &device)

@@ -94,6 +94,28 @@ pub enum Method {
 
 /// Seconds of training between two checkpoints of a run.
 pub const CHECKPOINT_EVERY_SECS: f64 = 120.0;
+/// What the network's output means, and so how it is taught and how particles are found in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Detector {
+    /// A heatmap a class; its peaks are the picks (arXiv 2510.22454).
+    #[default]
+    Heatmap,
+    /// A mask of all classes and the background; the centroids of its connected components are the picks (DeepFinder, Moebel et
+    /// al. 2021).
+    Segmentation,
+}
+
+/// The loss of [`Detector::Segmentation`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum SegmentationLoss {
+    /// Softmax cross-entropy; rare classes weigh more.
+    #[default]
+    CrossEntropy,
+    /// Overlap of the masks; missed cells weigh more than superfluous ones.
+    Tversky,
+}
 
 /// Settings of a training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,6 +128,10 @@ pub struct TrainConfig {
     /// Voxels per output cell along each axis: `None` for the network's own; the U-Nets and pyramids have 2 (their own) and 4.
     #[serde(default)]
     pub output_stride: Option<usize>,
+    /// What the network's output means.
+    pub detector: Detector,
+    /// The loss, with [`Detector::Segmentation`].
+    pub segmentation_loss: SegmentationLoss,
     /// Optimiser steps on labelled crops alone: burn-in, when co-training follows.
     pub steps: usize,
     /// Further steps of co-training with unlabelled crops; none when nothing is unlabelled or the method is supervised.
@@ -149,6 +175,8 @@ impl Default for TrainConfig {
             preset: Preset::Compact,
             method: Method::Semi,
             output_stride: None,
+            detector: Detector::Heatmap,
+            segmentation_loss: SegmentationLoss::CrossEntropy,
             steps: 600,
             cotrain_steps: 0,
             multi_view: true,
@@ -304,7 +332,7 @@ pub struct Pick {
     pub position: [f64; 3],
     /// Index into the classes of the set that it belongs to.
     pub class: usize,
-    /// Peak height of the heatmap, about 0 to 1.
+    /// Peak height of the heatmap, or the segment's score: about 0 to 1.
     pub score: f32,
 }
 

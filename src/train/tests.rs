@@ -143,6 +143,54 @@ fn every_kind_of_network_learns() {
 }
 
 #[test]
+fn a_segmentation_finds_the_particles_with_either_loss_and_from_its_file() {
+    let (labelled, _) = ball_tomogram(1, [40, 56, 56], 1);
+    let (mut test, truth) = ball_tomogram(2, [41, 57, 55], 2);
+    test.labels = TomogramLabels::default();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.model");
+    for segmentation_loss in [SegmentationLoss::CrossEntropy, SegmentationLoss::Tversky] {
+        let config = TrainConfig { detector: Detector::Segmentation, segmentation_loss, ..config(70) };
+        let mut trainer = Trainer::new(config, &set(labelled.clone())).unwrap();
+        let losses: Vec<f32> = (0..70).map(|_| trainer.step().unwrap().supervised).collect();
+        assert!(losses[60..].iter().sum::<f32>() < 0.7 * losses[..10].iter().sum::<f32>(), "{losses:?}");
+        assert!(trainer.choose_thresholds(|_| ControlFlow::Continue(())).unwrap());
+        trainer.checkpoint().save(&path).unwrap();
+
+        let device = crate::model::select(DeviceChoice::Cpu).unwrap().device;
+        let loaded = crate::model::Checkpoint::load(&path, &device).unwrap();
+        let picker = crate::pick::Picker { metadata: &loaded.metadata, network: &loaded.network, device: &device };
+        let options =
+            PredictOptions { windows: WindowLimits { edge: 48, voxels: 48 * 48 * 48, overlap: 12 }, ..PredictOptions::default() };
+        let pick =
+            |picker: &crate::pick::Picker<'_>| picker.pick(&test, &options, |_| ControlFlow::Continue(())).unwrap().unwrap();
+        let picked = pick(&picker);
+        assert_eq!(picked.picks, pick(&trainer.picker()).picks, "the file is the model");
+        let heatmaps = picked.heatmaps.expect("asked for");
+        assert!(heatmaps.classes.len() == 1 && heatmaps.classes[0].iter().all(|p| (0.0..=1.0).contains(p)));
+
+        let found: Vec<_> = picked.picks.above_thresholds().map(|pick| pick.position).collect();
+        let errors: Vec<[f64; 3]> = truth
+            .iter()
+            .filter_map(|t| {
+                let nearest = found.iter().min_by(|a, b| distance(**a, *t).total_cmp(&distance(**b, *t)))?;
+                (distance(*nearest, *t) <= 0.5 * RADIUS).then(|| std::array::from_fn(|axis| nearest[axis] - t[axis]))
+            })
+            .collect();
+        let bias: [f64; 3] = std::array::from_fn(|axis| errors.iter().map(|e| e[axis]).sum::<f64>() / errors.len() as f64);
+        println!(
+            "{segmentation_loss:?}: {} found, {} right of {}, bias {bias:.3?} voxels",
+            found.len(),
+            errors.len(),
+            truth.len()
+        );
+        assert!(errors.len() as f64 >= 0.85 * truth.len() as f64, "{} of {} found", errors.len(), truth.len());
+        assert!(errors.len() as f64 >= 0.85 * found.len() as f64, "{} of {} right", errors.len(), found.len());
+        assert!(bias.iter().all(|b| b.abs() < 0.25), "{bias:?}");
+    }
+}
+
+#[test]
 fn crops_drawn_ahead_are_those_drawn_on_demand_and_never_of_former_labels() {
     let shape = [32, 40, 40];
     let (labelled, centres) = ball_tomogram(1, shape, 3);
@@ -304,6 +352,24 @@ fn with_many_labels_thresholds_come_from_some_that_were_not_taught() {
     let trainer = Trainer::new(config(1), &set(few)).unwrap();
     assert_eq!(trainer.data().held_out_per_class(), [0]);
     assert_eq!(trainer.held_out_f1(|_| ControlFlow::Continue(())).unwrap(), None);
+}
+
+#[test]
+fn a_segmentation_has_a_live_view_and_no_co_training() {
+    let (labelled, _) = ball_tomogram(1, [32, 40, 40], 6);
+    let config = TrainConfig { detector: Detector::Segmentation, live_view_secs: Some(0.0), ..config(10_000) };
+    let session = Session::start(|| {}).unwrap();
+    session.send(Command::Focus { tomogram: TomogramId(1), position: [16, 20, 20] }).unwrap();
+    session.send(Command::Train { config: config.clone(), set: set(labelled.clone()) }).unwrap();
+    until(&session, "a live view", |event| matches!(event, Event::LiveView));
+    let view = session.take_live_view().expect("there");
+    assert_eq!(view.heatmap.channels.iter().map(|channel| channel.len()).collect::<Vec<_>>(), [16 * 20 * 20]);
+    assert!(view.heatmap.channels[0].iter().any(|value| *value > 0));
+    session.send(Command::Stop).unwrap();
+    until(&session, "the end", |event| matches!(event, Event::Finished { stopped: true, .. }));
+
+    let refused = Trainer::new(TrainConfig { cotrain_steps: 5, ..config }, &set(labelled)).err().expect("refused").to_string();
+    assert!(refused.contains("labelled crops alone"), "{refused}");
 }
 
 #[test]

@@ -12,11 +12,12 @@ use super::cotrain::consistency_weight;
 use super::crops::{Batch, Drawer, Unlabelled, without_margin};
 use super::data::{DataError, TrainingData};
 use super::optimiser::Learner;
-use super::protocol::{Stage, TrainConfig, TrainingSet};
+use super::protocol::{Detector, SegmentationLoss, Stage, TrainConfig, TrainingSet};
 use super::run_file::RunFile;
 use super::schedule::{average_decay, learning_rate};
 use crate::model::{
-    Checkpoint, CheckpointError, DeviceError, ModelMetadata, Selected, select, weighted_squared_error,
+    Checkpoint, CheckpointError, DeviceError, ModelMetadata, Selected, class_weights, select, tversky, weighted_cross_entropy,
+    weighted_squared_error,
 };
 use crate::pick::{PickError, Picker, PredictOptions, held_out_f1, mean_of_views, supervised_thresholds};
 use crate::volume::VolumeError;
@@ -92,13 +93,16 @@ impl Trainer {
     /// # Errors
     /// When a setting or the data do not serve, or when the device is not there.
     pub fn new(config: TrainConfig, set: &TrainingSet) -> Result<Self, TrainError> {
-        let network_config = config.network(set.classes.len()).ok_or_else(|| TrainError::Setting(NO_STRIDE.to_owned()))?;
+        let network_config = config
+            .network(config.detector.channels(set.classes.len()))
+            .ok_or_else(|| TrainError::Setting(NO_STRIDE.to_owned()))?;
         let multiple = network_config.total_stride();
         check(&config, multiple)?;
         let device = select(config.device)?;
         let data = TrainingData::new(set, None, None)?;
         let network = network_config.init(config.seed, &device.device.clone().autodiff());
         let metadata = ModelMetadata::new(network_config, data.classes().to_vec(), data.spacing_angstrom(), config.crop);
+        let metadata = ModelMetadata { detector: config.detector, ..metadata };
         let drawer = Drawer::start(&config, metadata.network.output_stride());
         Ok(Self { config, device, learner: Learner::new(network), drawer, data: Arc::new(data), metadata, step: 0 })
     }
@@ -118,6 +122,7 @@ impl Trainer {
         let config = TrainConfig {
             preset: run.config.preset,
             output_stride: run.config.output_stride,
+            detector: run.config.detector,
             crop: run.config.crop,
             seed: run.config.seed,
             ..config
@@ -171,7 +176,7 @@ impl Trainer {
         let mut batch = self.drawer.batch(&self.data, self.step, ahead)?;
         let [voxels, heatmap, weight] = self.tensors(&mut batch);
         let prediction = self.learner.network().forward(voxels);
-        let mut loss = weighted_squared_error(prediction, heatmap, weight, self.config.alpha);
+        let mut loss = self.supervised_loss(prediction, heatmap, weight);
         let mut value = StepLoss { supervised: loss.clone().into_scalar::<f32>(), consistency: None, difference: None };
         if let Some(crops) = batch.unlabelled {
             let into = self.step.saturating_sub(self.config.steps);
@@ -193,6 +198,18 @@ impl Trainer {
         Ok(value)
     }
 
+    /// The loss of the detector's kind on labelled crops.
+    fn supervised_loss(&self, prediction: Tensor<5>, target: Tensor<5>, weight: Tensor<5>) -> Tensor<1> {
+        match (self.config.detector, self.config.segmentation_loss) {
+            (Detector::Heatmap, _) => weighted_squared_error(prediction, target, weight, self.config.alpha),
+            (Detector::Segmentation, SegmentationLoss::CrossEntropy) => {
+                let rarity = class_weights(target.clone(), weight.clone());
+                weighted_cross_entropy(prediction, target, weight, rarity)
+            }
+            (Detector::Segmentation, SegmentationLoss::Tversky) => tversky(prediction, target, weight),
+        }
+    }
+
     /// The loss between the student on what it is shown of unlabelled crops and the teacher's maps of them, and the mean square of
     /// their difference.
     fn consistency(&self, crops: Unlabelled) -> (Tensor<1>, Tensor<1>) {
@@ -201,10 +218,17 @@ impl Trainer {
         let mut taught = Vec::new();
         for padded in &crops.padded {
             let teacher = match self.config.has_views() {
-                true => mean_of_views(self.learner.average(), plain, padded, [edge; 3], true),
+                true => mean_of_views(self.learner.average(), plain, padded, [edge; 3], true, self.config.detector),
                 false => {
                     let margin = self.metadata.network.output_stride() - 1;
-                    mean_of_views(self.learner.average(), plain, &without_margin(padded, edge, margin), [edge; 3], false)
+                    mean_of_views(
+                        self.learner.average(),
+                        plain,
+                        &without_margin(padded, edge, margin),
+                        [edge; 3],
+                        false,
+                        self.config.detector,
+                    )
                 }
             };
             taught.extend(teacher.into_iter().map(|value| value.clamp(0.0, 1.0)));
@@ -223,13 +247,11 @@ impl Trainer {
     fn tensors(&self, batch: &mut Batch) -> [Tensor<5>; 3] {
         let device = self.device.device.clone().autodiff();
         let (count, edge, [z, y, x]) = (self.config.batch, self.config.crop, batch.cells);
-        let output = [count, self.data.classes().len(), z, y, x];
-        let tensor = |values: &mut Vec<f32>, shape| Tensor::from_data(TensorData::new(std::mem::take(values), shape), &device);
-        [
-            tensor(&mut batch.voxels, [count, 1, edge, edge, edge]),
-            tensor(&mut batch.heatmap, output),
-            tensor(&mut batch.weight, output),
-        ]
+        let tensor = |values: &mut Vec<f32>, [z, y, x]: [usize; 3]| {
+            let channels = values.len() / (count * z * y * x);
+            Tensor::from_data(TensorData::new(std::mem::take(values), [count, channels, z, y, x]), &device)
+        };
+        [tensor(&mut batch.voxels, [edge; 3]), tensor(&mut batch.heatmap, [z, y, x]), tensor(&mut batch.weight, [z, y, x])]
     }
 
     /// The stage of the next step.
@@ -346,6 +368,10 @@ fn check(config: &TrainConfig, multiple: usize) -> Result<(), TrainError> {
         }
         () if !(config.consistency.is_finite() && config.consistency >= 0.0) => {
             format!("a consistency weight of {} does not serve; use 0 or more", config.consistency)
+        }
+        () if config.detector == Detector::Segmentation && config.cotrain_steps > 0 => {
+            "segmentation learns from labelled crops alone; set the steps of co-training to 0, or use the heatmap detector"
+                .to_owned()
         }
         () => return Ok(()),
     };

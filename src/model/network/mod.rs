@@ -48,7 +48,7 @@ pub struct NetworkConfig {
     /// The kind; what older model files do not say is the U-Net with output stride 2.
     #[serde(default)]
     pub architecture: Architecture,
-    /// Output channels, one a class.
+    /// Output channels: one a class, and one more for the background of a segmentation.
     pub classes: usize,
     /// Channels of each encoder stage. In the U-Net and the pyramid the first runs at stride 2, in the V-Net at full resolution; each
     /// further one doubles the stride.

@@ -73,7 +73,8 @@ pub(super) fn predict(
     let network = in_precision(network, device, options.precision);
     let shape = volume.shape();
     let stride = config.output_stride();
-    let mut maps = DeviceMaps::new(device, shape.map(|n| n.div_ceil(stride)), stride, config.classes);
+    let classes = options.detector.classes(config.classes);
+    let mut maps = DeviceMaps::new(device, shape.map(|n| n.div_ceil(stride)), stride, classes);
     let region = options.region.unwrap_or(VoxelBox::whole(shape));
     let Some(region) = without_blank_borders(volume.source.as_ref(), region)? else {
         return Ok(progress(1.0).is_continue().then_some(maps));
@@ -102,7 +103,7 @@ pub(super) fn predict(
         let is_last = done + 1 == groups.len();
         while waiting.len() >= batch || (is_last && !waiting.is_empty()) {
             let rest = waiting.split_off(waiting.len().min(batch));
-            compute(&network, device, &mut maps, &waiting, window, batch, options.flips);
+            compute(&network, device, &mut maps, &waiting, window, batch, options);
             waiting = rest;
         }
         under_way.push_back((maps.fence(), (done + 1) as f32 / groups.len() as f32));
@@ -147,8 +148,9 @@ fn compute(
     windows: &[([i64; 3], Vec<f32>)],
     window: [usize; 3],
     batch: usize,
-    flips: bool,
+    options: &PredictOptions,
 ) {
+    let flips = options.flips;
     let margin = flip_margin(network, flips);
     let [depth, height, width] = window.map(|n| n + margin);
     let mut voxels = Vec::with_capacity(batch * depth * height * width);
@@ -163,7 +165,8 @@ fn compute(
     let share = 1.0 / views.len() as f32;
     for (view, flip) in views.iter().enumerate() {
         let input = if flips { flipped(&padded, window, margin, *flip) } else { padded.clone() };
-        let values = network.forward(input);
+        // The background of a segmentation comes last, where the maps have no room for it.
+        let values = options.detector.activate(network.forward(input));
         for (index, (origin, _)) in windows.iter().enumerate() {
             maps.add(&values, index, *origin, *flip, share, view == 0);
         }
