@@ -34,6 +34,7 @@ pub use loss::{class_weights, tversky, weighted_cross_entropy, weighted_squared_
 pub use mask::{mask_radius_cells, render_mask};
 pub use network::{Architecture, Network, NetworkConfig};
 pub use target::{Marker, Supervision, Target, render_target};
+pub(crate) use weights::weight_names;
 pub use weights::{Weight, WeightsError, load_weights, named_weights};
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! A network's weights by name: to keep them in a file, to carry them over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
 
 /// Why weights do not fit a network.
@@ -60,6 +60,32 @@ pub fn named_weights<M: Module>(module: &M) -> BTreeMap<String, Weight> {
     let mut collect = Collect { path: Vec::new(), weights: BTreeMap::new() };
     module.visit(&mut collect);
     collect.weights
+}
+
+/// The path of each weight of a module by its identity, as [`named_weights`] names them.
+pub(crate) fn weight_names<M: Module>(module: &M) -> HashMap<ParamId, String> {
+    struct Names {
+        path: Vec<String>,
+        names: HashMap<ParamId, String>,
+    }
+    impl ModuleVisitor for Names {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            if is_named(container) {
+                self.path.push(name.to_owned());
+            }
+        }
+        fn exit_module(&mut self, _name: &str, container: &str) {
+            if is_named(container) {
+                self.path.pop();
+            }
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.names.insert(param.id, self.path.join("."));
+        }
+    }
+    let mut names = Names { path: Vec::new(), names: HashMap::new() };
+    module.visit(&mut names);
+    names.names
 }
 
 /// Replaces the weights of a module by those named in `weights`.

@@ -7,7 +7,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::model::update::{Factors, Moments, square_sum, update};
-use crate::model::{Network, Weight, WeightsError, load_weights, named_weights};
+use crate::model::{Network, Weight, WeightsError, load_weights, named_weights, weight_names};
 
 /// Largest norm of all gradients together.
 const LARGEST_NORM: f64 = 1.0;
@@ -88,7 +88,7 @@ impl Learner {
         };
         add("student", named_weights(self.network()));
         add("average", named_weights(self.average()));
-        let names = names(self.network());
+        let names = weight_names(self.network());
         for (part, pick) in [("first", (|m| &m.first) as fn(&Moments) -> &Tensor<1>), ("second", |m| &m.second)] {
             let values = |moments: &Moments| pick(moments).to_data().iter::<f32>().collect::<Vec<_>>();
             let weight = |moments: &Moments| {
@@ -119,7 +119,7 @@ impl Learner {
         let lengths: HashMap<String, usize> =
             named_weights(&average).into_iter().map(|(name, weight)| (name, weight.1.len())).collect();
         let mut moments = HashMap::new();
-        for (id, name) in names(&network) {
+        for (id, name) in weight_names(&network) {
             let (Some(one), Some(two)) = (first.remove(&name), second.remove(&name)) else { continue };
             let length = |weight: &Weight| weight.1.len();
             let needed = *lengths.get(&name).unwrap_or(&0);
@@ -134,28 +134,6 @@ impl Learner {
         }
         Ok(Self { networks: Some((network, average)), moments, steps: i32::try_from(steps).unwrap_or(i32::MAX) })
     }
-}
-
-/// The path of each weight.
-fn names(network: &Network) -> HashMap<ParamId, String> {
-    struct Names {
-        path: Vec<String>,
-        names: HashMap<ParamId, String>,
-    }
-    impl ModuleVisitor for Names {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.path.push(name.to_owned());
-        }
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.pop();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.names.insert(param.id, self.path.join("."));
-        }
-    }
-    let mut names = Names { path: Vec::new(), names: HashMap::new() };
-    network.visit(&mut names);
-    names.names
 }
 
 /// The factor that brings the common norm of all gradients down to the largest allowed, 1 or less; one value on the device.
