@@ -1,7 +1,7 @@
 //! Where files are, and files that appear whole or not at all: written beside their place under another name, then renamed.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -19,6 +19,19 @@ pub fn is_url(path: &Path) -> bool {
     let scheme =
         |start: &str| path.to_str().and_then(|text| text.get(..start.len())).is_some_and(|s| s.eq_ignore_ascii_case(start));
     scheme("http://") || scheme("https://")
+}
+
+/// Bytes at the start of a file that its fingerprint covers: the header of every form of tomogram, and some of its voxels.
+const FINGERPRINT_BYTES: u64 = 1 << 16;
+
+/// A checksum of the first 64 KiB of a file, or of the description of an OME-Zarr folder. Two tomograms of one size, such as those of one
+/// microscope session, differ in it. `None` when there is nothing to read.
+pub(crate) fn fingerprint(path: &Path) -> Option<u32> {
+    let descriptions = ["zarr.json", ".zattrs", ".zarray"].map(|name| path.join(name));
+    let file = std::iter::once(path.to_owned()).chain(descriptions).find(|file| file.is_file())?;
+    let mut start = Vec::new();
+    File::open(file).ok()?.take(FINGERPRINT_BYTES).read_to_end(&mut start).ok()?;
+    Some(crc32fast::hash(&start))
 }
 
 /// The folder of `path`; the working folder for a bare name.

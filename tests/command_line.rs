@@ -308,6 +308,7 @@ fn project(folder: &Path, tomogram: &Path) -> Project {
         shape: [32, 72, 72],
         spacing_angstrom: None,
         size_bytes: None,
+        fingerprint: None,
     };
     project.add_tomogram(tomogram).expect("the project is new and its folder can be written");
     let class = Class { id: project.new_class_id(), name: "ribosome".to_owned(), radius_angstrom: 150.0, colour: [9; 3] };

@@ -382,6 +382,41 @@ fn a_moved_file_takes_its_place_again() {
 }
 
 #[test]
+fn a_renamed_file_is_chosen_and_others_that_moved_along_are_found() {
+    let mut window = Window::with_class();
+    window.label_balls(1);
+    window.open("second.mrc", Some(SPACING));
+    let first = window.harness.state().state.document.tomograms()[0].id;
+    let Window { harness, folder, .. } = window;
+    drop(harness);
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).expect("writable");
+    std::fs::rename(folder.path().join("tomo.mrc"), elsewhere.join("renamed.mrc")).expect("writable");
+    std::fs::rename(folder.path().join("second.mrc"), elsewhere.join("second.mrc")).expect("writable");
+    let other = folder.path().join("other.mrc");
+    let mut bytes = std::fs::read(elsewhere.join("renamed.mrc")).expect("readable");
+    // One slice fewer.
+    let slices = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]) - 1;
+    bytes[8..12].copy_from_slice(&slices.to_le_bytes());
+    std::fs::write(&other, bytes).expect("writable");
+
+    let document = Document::open(&folder.path().join("balls")).expect("closed");
+    let mut window = Window::with(folder, document);
+    let failed = |app: &semietpicker::ui::App| app.state.volumes.values().filter(|v| matches!(v, VolumeState::Failed(_))).count();
+    window.until("both are missed", move |app| failed(app) == 2);
+    assert!(window.harness.query_by_label("Find the file of tomo").is_some(), "a way out is offered");
+    window.request(Action::Relink(first, other));
+    window.until("a file of another size is refused", move |app| failed(app) == 2);
+    assert!(window.has("This file is not tomo"));
+    window.request(Action::Relink(first, elsewhere.join("renamed.mrc")));
+    window.until("both are there again", |app| app.state.volumes.values().all(|v| matches!(v, VolumeState::Open(_))));
+    assert_eq!(window.harness.state().state.document.path(first), Some(elsewhere.join("renamed.mrc")));
+    window.harness.state_mut().state.show(first);
+    window.settle();
+    assert_eq!(window.labels().len(), 1);
+}
+
+#[test]
 fn tomograms_are_listed_switched_and_removed() {
     let mut window = Window::with_class();
     window.label_balls(1);

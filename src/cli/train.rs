@@ -11,7 +11,6 @@ use crate::labels::{Class, ItemId, Point, PointKind};
 use crate::train::{Detector, RunFile, Session, TrainConfig, TrainingSet, TrainingTomogram};
 
 pub(super) fn run(options: &Train) -> anyhow::Result<()> {
-    let set = training_set(options)?;
     let base = match &options.resume {
         Some(run) => RunFile::read(run)?.config,
         None => TrainConfig::default(),
@@ -29,6 +28,7 @@ pub(super) fn run(options: &Train) -> anyhow::Result<()> {
         let remedy = "leave out --unlabelled, --method and --cotrain, or use --detector heatmap";
         return Err(Usage(format!("--detector segmentation learns from labelled tomograms alone: {remedy}")).into());
     }
+    let set = training_set(options)?;
     let session = Session::start(|| {})?;
     let summary = runner::train(&session, config, set, options.resume.as_deref())?;
     runner::save(&session, &options.out)?;

@@ -320,6 +320,7 @@ impl Plan {
                 shape: planned.shape,
                 spacing_angstrom: planned.spacing_override_angstrom,
                 size_bytes: None,
+                fingerprint: None,
             }))?;
             runs.push(RunOf { tomogram: id, run: planned.run.clone() });
             let points: Vec<_> =

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::ProjectError;
-use crate::files::is_url;
+use crate::files::{fingerprint, is_url};
 use crate::labels::{Annotations, Edit, MAX_COORDINATE, TomogramId, rounded};
 
 /// A tomogram of a project: a reference to a file, never its voxels.
@@ -28,11 +28,21 @@ pub struct ProjectTomogram {
     pub spacing_angstrom: Option<f64>,
     /// Size of the file in bytes when it was added; `None` for a folder. Tells a file from another of the same name.
     pub size_bytes: Option<u64>,
+    /// Checksum of the start of the file when it was added, which tells it from others of its size; `None` where it was not taken.
+    #[serde(default)]
+    pub fingerprint: Option<u32>,
 }
 
 impl ProjectTomogram {
+    /// Whether the file at `path` is the one that was added, as far as size and fingerprint tell.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let metadata = std::fs::metadata(path);
+        metadata.is_ok_and(|metadata| self.size_bytes.is_none_or(|size| metadata.len() == size))
+            && self.fingerprint.is_none_or(|known| fingerprint(path) == Some(known))
+    }
+
     /// Where the file is now, seen from the project in `project_dir`: where it was, or else at the same place relative to the
-    /// project; of two candidates the one of the right size. `None` when it is in neither place and must be found by the user.
+    /// project; of two candidates the one of the right content. `None` when it is in neither place and must be found by the user.
     pub fn locate(&self, project_dir: &Path) -> Option<PathBuf> {
         if is_url(&self.path) {
             // Whether it answers shows when it is opened.
@@ -41,10 +51,11 @@ impl ProjectTomogram {
         let relative = self.relative_path.as_ref().map(|relative| project_dir.join(relative));
         let there: Vec<PathBuf> =
             [Some(self.path.clone()), relative].into_iter().flatten().filter(|path| path.exists()).collect();
-        let right_size = |path: &&PathBuf| {
-            self.size_bytes.is_none_or(|size| std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == size))
-        };
-        there.iter().find(right_size).or(there.first()).cloned()
+        match there.as_slice() {
+            // Without a choice nothing is read: the disk may be slow.
+            [] | [_] => there.first().cloned(),
+            _ => there.iter().find(|path| self.is_at(path)).or(there.first()).cloned(),
+        }
     }
 }
 

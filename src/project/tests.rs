@@ -31,6 +31,7 @@ fn tomogram(id: u32, path: &Path) -> ProjectTomogram {
         shape: [72, 208, 208],
         spacing_angstrom: Some(10.012_345_678_9),
         size_bytes: Some(3),
+        fingerprint: None,
     }
 }
 
@@ -430,7 +431,12 @@ fn tomograms_are_found_again_and_leave_with_their_labels() {
     assert_eq!(found, Some(moved.path().join("data/TS_000.mrc").canonicalize().unwrap()));
     fs::write(&file, "another size").unwrap();
     assert_eq!(kept.locate(&new_place).map(|path| path.canonicalize().unwrap()), found);
-    assert_eq!(kept.locate(live.dir()), Some(file));
+    assert_eq!(kept.locate(live.dir()), Some(file.clone()));
+    // Another tomogram of the same size is told apart by its start.
+    fs::write(&file, "xyz").unwrap();
+    let printed = ProjectTomogram { fingerprint: crate::files::fingerprint(found.as_ref().unwrap()), ..kept };
+    assert!(!printed.is_at(&file) && printed.is_at(found.as_ref().unwrap()));
+    assert_eq!(printed.locate(&new_place).map(|path| path.canonicalize().unwrap()), found);
 
     let id = live.new_class_id();
     let class = Class { id, name: "a".into(), radius_angstrom: 1.0, colour: default_colour(0) };

@@ -48,6 +48,12 @@ impl App {
                     self.jobs.open(Some(id), path);
                 }
             }
+            Action::RelinkDialog(id) => self.dialog(Purpose::Relink(id)),
+            Action::Relink(id, path) => {
+                self.state.relinking.insert(id, path.clone());
+                self.state.volumes.insert(id, VolumeState::Opening);
+                self.jobs.open(Some(id), path);
+            }
             Action::Undo => self.undo(),
             Action::Redo => self.redo(),
             Action::Train => self.train(None),

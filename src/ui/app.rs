@@ -175,6 +175,7 @@ impl App {
         let (source, limits) = match result {
             Ok(opened) => opened,
             Err(error) => {
+                tomogram.iter().for_each(|id| drop(state.relinking.remove(id)));
                 match tomogram {
                     Some(id) if state.volumes.contains_key(&id) => {
                         state.volumes.insert(id, VolumeState::Failed(error.to_string()));
@@ -189,6 +190,12 @@ impl App {
             }
         };
         let shape = source.info().shape;
+        if let Some(id) = tomogram
+            && state.relinking.remove(&id).is_some_and(|chosen| chosen == path)
+            && !state.take_for(id, &path, shape)
+        {
+            return;
+        }
         let id = match tomogram {
             Some(id) if state.volumes.contains_key(&id) => id,
             Some(_) => return,

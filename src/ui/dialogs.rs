@@ -7,6 +7,7 @@ use rfd::FileDialog;
 
 use super::import::POSITION_ENDINGS;
 use super::state::Action;
+use crate::labels::TomogramId;
 
 /// Endings of tomogram files, for the dialog's filter; content decides when opening.
 const TOMOGRAM_ENDINGS: [&str; 13] = ["mrc", "rec", "map", "st", "ali", "gz", "bz2", "tif", "tiff", "MRC", "REC", "TIF", "TIFF"];
@@ -20,6 +21,8 @@ pub enum Purpose {
     Tomograms,
     /// A project folder to open.
     OpenProject,
+    /// The file of a tomogram that is no longer where it was.
+    Relink(TomogramId),
     /// A folder to keep the project in.
     SaveProject,
     /// A model to read.
@@ -69,6 +72,11 @@ impl Dialogs {
                     .add_filter("Tomograms", &TOMOGRAM_ENDINGS)
                     .add_filter("All files", &["*"])
                     .pick_files(),
+                Purpose::Relink(_) => one(dialog
+                    .set_title("Where is this tomogram now?")
+                    .add_filter("Tomograms", &TOMOGRAM_ENDINGS)
+                    .add_filter("All files", &["*"])
+                    .pick_file()),
                 Purpose::OpenProject => one(dialog.set_title("Open a project folder").pick_folder()),
                 Purpose::SaveProject => one(dialog.set_title("Save the project as").set_file_name("picking.semiet").save_file()),
                 Purpose::LoadModel => one(dialog.set_title("Load a model").add_filter("Models", &[MODEL_ENDING]).pick_file()),
@@ -107,6 +115,7 @@ impl Dialogs {
         };
         Some(match purpose {
             Purpose::Tomograms => Answer::Do(Action::Open(paths)),
+            Purpose::Relink(id) => Answer::Do(Action::Relink(id, first)),
             Purpose::OpenProject => Answer::Do(Action::Open(vec![first])),
             Purpose::SaveProject => Answer::Do(Action::SaveAs(first)),
             Purpose::LoadModel => Answer::Do(Action::LoadModel(first)),

@@ -1,10 +1,11 @@
 //! The project as the window sees it: a [`Project`], and what to tell the user about whether it is on the disk.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::copick::Plan;
-use crate::files::absolute;
+use crate::files::{absolute, fingerprint};
 use crate::labels::{Annotations, ClassId, Edit, ItemId, PointKind, TomogramId};
 use crate::project::{Project, ProjectError, ProjectTomogram};
 use crate::volume::tomogram_name;
@@ -178,10 +179,17 @@ impl Document {
         self.project().tomogram(id).map_or_else(|| format!("tomogram {}", id.0), |tomogram| tomogram.name.clone())
     }
 
-    /// Where a tomogram's file is now, or where it was last.
+    /// Where a tomogram's file is now, or where it was last. A file that is gone is also looked for beside the other tomograms: data
+    /// move by the folder.
     pub fn path(&self, id: TomogramId) -> Option<PathBuf> {
         let tomogram = self.project().tomogram(id)?;
-        Some(tomogram.locate(self.project().dir()).unwrap_or_else(|| tomogram.path.clone()))
+        let found = tomogram.locate(self.project().dir()).or_else(|| {
+            let name = tomogram.path.file_name()?;
+            let others = self.tomograms().iter().filter(|other| other.id != id);
+            let folders: BTreeSet<PathBuf> = others.filter_map(|other| Some(other.path.parent()?.to_owned())).collect();
+            folders.into_iter().map(|folder| folder.join(name)).find(|path| path.exists() && tomogram.is_at(path))
+        });
+        Some(found.unwrap_or_else(|| tomogram.path.clone()))
     }
 
     /// The tomogram of this file.
@@ -205,7 +213,9 @@ impl Document {
         let taken: Vec<&str> = self.tomograms().iter().map(|tomogram| tomogram.name.as_str()).collect();
         let name = unique_name(&path, &taken);
         let size_bytes = std::fs::metadata(&path).ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
-        let tomogram = ProjectTomogram { id, name, path, relative_path: None, shape, spacing_angstrom: None, size_bytes };
+        let fingerprint = fingerprint(&path);
+        let relative_path = None;
+        let tomogram = ProjectTomogram { id, name, path, relative_path, shape, spacing_angstrom: None, size_bytes, fingerprint };
         let result = self.project_mut().add_tomogram(tomogram);
         self.kept(result, ())?;
         Ok(id)
@@ -217,7 +227,18 @@ impl Document {
     /// When the project does not have it.
     pub fn relink(&mut self, id: TomogramId, path: &Path) -> Result<(), ProjectError> {
         let path = absolute(path);
-        self.change_tomogram(id, |tomogram| tomogram.path = path)
+        let size_bytes = std::fs::metadata(&path).ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
+        let fingerprint = fingerprint(&path);
+        self.change_tomogram(id, |tomogram| {
+            tomogram.path = path;
+            tomogram.size_bytes = size_bytes;
+            tomogram.fingerprint = fingerprint;
+        })
+    }
+
+    /// Whether a file is the one that was added as this tomogram, as far as size and fingerprint tell.
+    pub fn is_at(&self, id: TomogramId, path: &Path) -> bool {
+        self.project().tomogram(id).is_some_and(|tomogram| tomogram.is_at(path))
     }
 
     /// Takes a tomogram and its labels out of the project.

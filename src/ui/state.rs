@@ -179,6 +179,10 @@ pub enum Action {
     RemoveTomogram(TomogramId),
     /// Try once more to open a tomogram.
     RetryTomogram(TomogramId),
+    /// Choose in a dialog where a tomogram's file is now.
+    RelinkDialog(TomogramId),
+    /// Take this file for a tomogram whose own is gone.
+    Relink(TomogramId, PathBuf),
     /// Take the latest edit back.
     Undo,
     /// Perform it again.
@@ -303,6 +307,8 @@ pub struct UiState {
     pub imports_due: BTreeMap<PathBuf, PathBuf>,
     /// Tables to import as soon as every file is open.
     pub tables_due: Vec<PathBuf>,
+    /// Files that may take the place of a tomogram's own, which is gone.
+    pub relinking: BTreeMap<TomogramId, PathBuf>,
     /// Files that are being opened and are not in the project yet.
     pub opening: Vec<PathBuf>,
     /// The file that is to be shown when it is open.
@@ -346,6 +352,7 @@ impl UiState {
             focus_changed: false,
             imports_due: BTreeMap::new(),
             tables_due: Vec::new(),
+            relinking: BTreeMap::new(),
             opening: Vec::new(),
             show_when_open: None,
             left_behind: Vec::new(),
@@ -476,6 +483,32 @@ impl UiState {
             Some(id) => self.document.relink(id, path).map(|()| id),
             None => self.document.add_tomogram(path, shape),
         }
+    }
+
+    /// Takes a file that the user has chosen for a tomogram whose own is gone, and looks for other missing ones beside it. Returns whether
+    /// it can be that tomogram: labels belong to voxels, so the sizes must be equal.
+    pub fn take_for(&mut self, id: TomogramId, path: &Path, shape: [usize; 3]) -> bool {
+        let Some(known) = self.document.tomograms().iter().find(|tomogram| tomogram.id == id) else { return false };
+        let (name, expected) = (known.name.clone(), known.shape);
+        if expected != shape {
+            let text = |[z, y, x]: [usize; 3]| format!("{x} × {y} × {z}");
+            let detail = format!("it has {} voxels (x, y, z) where the labels belong to {}: {}", text(shape), text(expected), path.display());
+            self.volumes.insert(id, VolumeState::Failed(detail.clone()));
+            self.fail_text(format!("This file is not {name}"), detail);
+            return false;
+        }
+        if !self.document.is_at(id, path) {
+            self.toasts.add(format!("{name}: this file is of the same size, but not the one that was labelled"));
+        }
+        if let Err(error) = self.document.relink(id, path) {
+            self.fail(format!("{name} was not found again"), &error);
+            return false;
+        }
+        let missing = |state: &Option<&VolumeState>| matches!(state, Some(VolumeState::Failed(_)));
+        let others = self.document.tomograms().iter().map(|tomogram| tomogram.id);
+        let others: Vec<_> = others.filter(|other| *other != id && missing(&self.volumes.get(other))).collect();
+        self.actions.extend(others.into_iter().map(Action::RetryTomogram));
+        true
     }
 
     /// Moves the crosshair to a voxel index `(z, y, x)`, kept inside the tomogram. Panes that do not show it move there.

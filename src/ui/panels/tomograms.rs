@@ -121,6 +121,13 @@ fn row_ui(ui: &mut Ui, state: &mut UiState, id: TomogramId, name: &str) {
     inner.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
         ui.add(Label::new(RichText::new(name).color(text_colour)).truncate().selectable(false));
     });
+    if failed {
+        let find = ui.button("Find its file…").on_hover_text("Choose where the file is now; others that moved with it are found too");
+        let find = find.accessible_name(format!("Find the file of {name}"));
+        if find.clicked() {
+            state.request(Action::RelinkDialog(id));
+        }
+    }
     if response.on_hover_text(detail).clicked() {
         if failed {
             state.request(Action::RetryTomogram(id));
