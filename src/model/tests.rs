@@ -510,7 +510,7 @@ fn what_is_no_model_is_refused_with_the_reason() {
         changed
     };
     assert!(load(&text("\\\"version\\\":1", "\\\"version\\\":9")).contains("later version"));
-    assert!(load(&text("[4,8,16]", "[4,16,16]")).contains("weights are stored"));
+    assert!(load(&text("[4,8,16]", "[4,4,16]")).contains("weights are stored"));
     assert!(load(&text("[4,8,16]", "[4,0,16]")).contains("makes no sense"));
     assert!(load(&text("stride\\\":2", "stride\\\":4")).contains("weights are stored"));
     assert!(load(&text("stride\\\":2", "stride\\\":8")).contains("makes no sense"));
