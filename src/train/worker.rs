@@ -25,6 +25,8 @@ const SPEED_WINDOW: usize = 20;
 pub struct Worker {
     model: Option<(Checkpoint, Selected)>,
     focus: Option<(TomogramId, [usize; 3])>,
+    /// Seconds between two refreshes of the live view of the run in progress; `None` for no live view.
+    live_view_secs: Option<f64>,
     /// Commands that arrived during a run and belong after it.
     postponed: VecDeque<Command>,
 }
@@ -75,7 +77,7 @@ impl Worker {
                 Ok(())
             }
             // Without a run there is nothing to pause, to end or to hand new labels to.
-            Command::UpdateSet(_) | Command::Pause | Command::Resume | Command::Stop => Ok(()),
+            Command::UpdateSet(_) | Command::Pause | Command::Resume | Command::Stop | Command::LiveViewEvery(_) => Ok(()),
         }
     }
 
@@ -120,6 +122,7 @@ impl Worker {
     }
 
     fn train(&mut self, config: TrainConfig, set: TrainingSet, ends: &SessionEnds) -> anyhow::Result<()> {
+        self.live_view_secs = config.live_view_secs;
         let mut trainer = Trainer::new(config, &set)?;
         let mut tomograms = set.tomograms;
         ends.emit(Event::Started { device: trainer.device().name.clone(), parameters: trainer.parameters() });
@@ -205,6 +208,7 @@ impl Worker {
                     Err(error) => ends.emit(Event::Note(format!("training goes on with the former labels: {error}"))),
                 },
                 Command::Focus { tomogram, position } => self.focus = Some((tomogram, position)),
+                Command::LiveViewEvery(secs) => self.live_view_secs = secs,
                 Command::SaveModel(path) => match trainer.checkpoint().save(&path) {
                     Ok(()) => ends.emit(Event::ModelSaved(path)),
                     Err(error) => ends.emit(Event::Note(error.to_string())),
@@ -226,7 +230,7 @@ impl Worker {
         spent: Duration,
         ends: &SessionEnds,
     ) {
-        let (Some(interval_secs), Some((id, position))) = (trainer.config().live_view_secs, self.focus) else { return };
+        let (Some(interval_secs), Some((id, position))) = (self.live_view_secs, self.focus) else { return };
         let picker = trainer.picker();
         if run.live.as_ref().is_none_or(|live| live.tomogram() != id) {
             run.live = None;

@@ -53,6 +53,10 @@ impl App {
             }
             Action::Undo => self.undo(),
             Action::Redo => self.redo(),
+            Action::Snap(click) => self.snap(click),
+            Action::LiveViewEvery(secs) => {
+                self.send(Command::LiveViewEvery(secs));
+            }
             Action::Train => self.train(),
             Action::Pause => {
                 self.send(Command::Pause);
@@ -191,6 +195,8 @@ impl App {
         let config = document.setting(TRAIN_SETTING).unwrap_or_else(|| self.state.training.config.clone());
         let mut state = UiState::new(document, config);
         state.display = self.state.display.clone();
+        state.snap = self.state.snap;
+        state.orbit = self.state.orbit;
         state.panels = self.state.panels;
         state.training.model = self.state.training.model.take();
         state.training.device = self.state.training.device.take();

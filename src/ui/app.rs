@@ -14,12 +14,16 @@ use super::frame_time::FrameTimes;
 use super::jobs::{Jobs, Opened};
 use super::keys::keys;
 use super::loader::{Loaded, SliceLoader, Wanted};
+use super::options::LiveRate;
 use super::panels::{self, views};
+use super::preferences::Preferences;
+use super::snap::SnapJobs;
 use super::state::{Action, OpenVolume, UiState, VolumeState};
 use super::theme;
 use super::training::file_name;
 use crate::copick::Wishes;
 use crate::geometry::VoxelBox;
+use crate::render::overview::gpu::OverviewResources;
 use crate::render::{PaneResources, Plane};
 use crate::train::Session;
 use crate::train::{Command, TrainConfig};
@@ -38,12 +42,14 @@ pub struct WindowOptions {
     pub size: [f32; 2],
     /// What to take from copick projects, as far as it was said.
     pub copick: Wishes,
+    /// Where the user's preferences are kept; `None` to begin without and keep none.
+    pub preferences: Option<PathBuf>,
 }
 
 impl Default for WindowOptions {
     fn default() -> Self {
-        let train = TrainConfig { live_view_secs: Some(3.0), ..TrainConfig::default() };
-        Self { train, light: false, size: [1440.0, 860.0], copick: Wishes::default() }
+        let train = TrainConfig { live_view_secs: LiveRate::Live.secs(), ..TrainConfig::default() };
+        Self { train, light: false, size: [1440.0, 860.0], copick: Wishes::default(), preferences: None }
     }
 }
 
@@ -56,9 +62,11 @@ pub struct App {
     pub(super) jobs: Jobs,
     pub(super) files: FileJobs,
     pub(super) copick: CopickJobs,
+    pub(super) snaps: SnapJobs,
     pub(super) dialogs: Dialogs,
     pub(super) ctx: Context,
     frames: FrameTimes,
+    preferences: Option<PathBuf>,
     set_sent: Instant,
     focus_sent: Instant,
 }
@@ -77,12 +85,12 @@ impl App {
         options: &WindowOptions,
     ) -> std::io::Result<Self> {
         theme::install(ctx);
-        if options.light {
-            ctx.set_theme(egui::ThemePreference::Light);
-        }
         if let Some(render_state) = render_state {
-            let resources = PaneResources::new(&render_state.device, render_state.target_format);
-            render_state.renderer.write().callback_resources.insert(resources);
+            let panes = PaneResources::new(&render_state.device, render_state.target_format);
+            let overview = OverviewResources::new(&render_state.device, &render_state.queue, render_state.target_format);
+            let resources = &mut render_state.renderer.write().callback_resources;
+            resources.insert(panes);
+            resources.insert(overview);
         }
         let wake = || {
             let ctx = ctx.clone();
@@ -97,12 +105,20 @@ impl App {
             jobs: Jobs::start(wake())?,
             files: FileJobs::start(wake())?,
             copick: CopickJobs::new(options.copick.clone(), wake()),
+            snaps: SnapJobs::start(wake())?,
             dialogs: Dialogs::default(),
             ctx: ctx.clone(),
             frames: FrameTimes::from_environment(),
+            preferences: options.preferences.clone(),
             set_sent: long_ago,
             focus_sent: long_ago,
         };
+        if let Some(path) = &options.preferences {
+            Preferences::read(path).apply(ctx, &mut app.state);
+        }
+        if options.light {
+            ctx.set_theme(egui::ThemePreference::Light);
+        }
         app.open_all_tomograms();
         Ok(app)
     }
@@ -145,6 +161,7 @@ impl App {
             }
         }
         self.collect_copick();
+        self.collect_snapped();
         for plane in Plane::ALL {
             let Some(Loaded { tomogram, slice }) = self.loader.take(plane.index()) else {
                 continue;
@@ -320,7 +337,7 @@ impl App {
                 return;
             }
             panels::spacing::spacing_ui(ui, state);
-            views::tools_ui(ui, state);
+            panels::tools::tools_ui(ui, state);
             ui.add_space(2.0);
             views::views_ui(ui, state);
         });
@@ -328,6 +345,7 @@ impl App {
         panels::import::import_ui(ui, state);
         panels::copick::copick_ui(ui, state);
         panels::help::help_ui(ui, state);
+        panels::first_steps::first_steps_ui(ui, state);
         drop_hint(ui, palette);
         state.toasts.ui(ui.ctx(), shown.response.rect);
     }
@@ -392,6 +410,11 @@ impl eframe::App for App {
 
     fn on_exit(&mut self) {
         self.frames.finish();
+        if let Some(path) = &self.preferences
+            && let Err(error) = Preferences::of(&self.ctx, &self.state).write(path)
+        {
+            log::warn!("the preferences were not kept ({error}): {}", path.display());
+        }
         if let Err(error) = self.state.document.close() {
             log::error!("the project was not saved: {error}");
         }

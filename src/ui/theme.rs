@@ -117,6 +117,26 @@ pub const NEGATIVE: Color32 = Color32::from_rgb(0xe6, 0xe6, 0xe6);
 /// The pick under review.
 pub const REVIEWED: Color32 = Color32::from_rgb(0xff, 0xff, 0xff);
 
+/// Inside the rectangle that chooses labels.
+pub const SELECTION_FILL: Color32 = Color32::from_rgba_premultiplied(28, 32, 36, 40);
+/// Edges of the volume in the overview that lie in front.
+pub const BOX_BEFORE: Color32 = Color32::from_rgb(0x8a, 0x93, 0x9f);
+/// Edges of the volume in the overview that lie behind.
+pub const BOX_BEHIND: Color32 = Color32::from_rgb(0x4c, 0x54, 0x5e);
+/// The plane of the XY view in the overview.
+pub const SLICE_PLANE: Color32 = Color32::from_rgba_premultiplied(14, 26, 34, 46);
+
+/// Behind the overview: dark in either theme, as class colours are made for it.
+pub fn overview_canvas(visuals: &Visuals) -> Color32 {
+    if visuals.dark_mode { DARK.canvas } else { Color32::from_rgb(0x24, 0x28, 0x2e) }
+}
+
+/// A colour that distant things fade to, and how much they do, as the overview's shader takes it.
+pub fn fog(colour: Color32, strength: f32) -> [f32; 4] {
+    let [r, g, b, _] = normalised(colour);
+    [r, g, b, strength]
+}
+
 /// The colour map "inferno" of matplotlib (CC0), at ten evenly spaced values: perceptually uniform and safe for colour-blind eyes.
 const INFERNO: [[u8; 3]; HEAT_COLOURS] = [
     [0x00, 0x00, 0x04],

@@ -56,7 +56,7 @@ pub fn path_ui(ui: &mut Ui, state: &mut UiState) {
 fn row_ui(ui: &mut Ui, state: &mut UiState, id: TomogramId, name: &str) {
     let palette = theme::palette(ui.visuals());
     let chosen = state.current == Some(id);
-    let counts = state.document.annotations().counts(Some(id));
+    let counts = state.tally.of_tomogram(id);
     let labels = counts.total_particles() + counts.negatives;
     let volume = state.volumes.get(&id);
     let (badge, colour, explanation): (String, Color32, String) = match volume {
