@@ -92,11 +92,11 @@ fn fragment(corner: Corner) -> @location(0) vec4<f32> {
     // Light from the upper left, towards the viewer.
     let slope = corner.offset / max(corner.radius, 1.0);
     let height = sqrt(max(1.0 - dot(slope, slope), 0.0));
-    var light = 0.62 + 0.38 * clamp(dot(vec3<f32>(slope, height), vec3<f32>(-0.4, -0.55, 0.73)), 0.0, 1.0);
+    var light = 0.7 + 0.36 * clamp(dot(vec3<f32>(slope, height), vec3<f32>(-0.4, -0.55, 0.73)), 0.0, 1.0);
     if shape != 0u {
-        light = 0.92;
+        light = 0.95;
     }
     let far = clamp(corner.depth, 0.0, 1.0) * overview.fog.a;
-    let colour = mix(corner.colour.rgb * light, overview.fog.rgb, far);
+    let colour = mix(min(corner.colour.rgb * light, vec3<f32>(1.0)), overview.fog.rgb, far);
     return vec4<f32>(colour * cover, cover);
 }

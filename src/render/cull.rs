@@ -59,7 +59,8 @@ mod tests {
                 let inside = (low..=high).contains(depth);
                 assert!(!inside || found.contains(&(index as u32)), "{depth} within {low} to {high}");
                 // Beyond the volume's ends everything shares a bucket.
-                let far = depth.clamp(0.0, 479.0) < low.clamp(0.0, 479.0) - 1.0 || depth.clamp(0.0, 479.0) > high.clamp(0.0, 479.0) + 1.0;
+                let far = depth.clamp(0.0, 479.0) < low.clamp(0.0, 479.0) - 1.0
+                    || depth.clamp(0.0, 479.0) > high.clamp(0.0, 479.0) + 1.0;
                 assert!(!far || !found.contains(&(index as u32)), "{depth} is not within {low} to {high}");
             }
         }

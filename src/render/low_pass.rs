@@ -75,7 +75,8 @@ mod tests {
         // Half its height lies half the full width away.
         let half = deviation * WIDTH_PER_DEVIATION / 2.0;
         let value = |x: usize, y: usize| f64::from(values[y * 41 + x] / middle);
-        let at_half = value(20 + half.floor() as usize, 15) * (half.ceil() - half) + value(20 + half.ceil() as usize, 15) * half.fract();
+        let at_half =
+            value(20 + half.floor() as usize, 15) * (half.ceil() - half) + value(20 + half.ceil() as usize, 15) * half.fract();
         assert!((at_half - 0.5).abs() < 0.02, "{at_half}");
         assert!((value(25, 15) - value(20, 20)).abs() < 1e-5, "round");
         assert!((value(23, 15) - (-0.5f64 * (3.0f64 / 2.5).powi(2)).exp()).abs() < 1e-3);

@@ -186,6 +186,7 @@ impl App {
         if self.state.training.is_active() {
             self.send(Command::Stop);
         }
+        self.keep_contrast();
         if let Err(error) = self.state.document.save() {
             self.state.fail("The project at hand cannot be saved, so it stays open", &error);
             return;

@@ -1,5 +1,6 @@
 //! The window: collects what the threads have to say, draws the panels, and carries out what they request.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use super::theme;
 use super::training::file_name;
 use crate::copick::Wishes;
 use crate::geometry::VoxelBox;
+use crate::labels::TomogramId;
 use crate::render::overview::gpu::OverviewResources;
 use crate::render::{PaneResources, Plane};
 use crate::train::Session;
@@ -30,6 +32,9 @@ use crate::train::{Command, TrainConfig};
 
 /// Shortest time between two messages to the training thread about the same thing.
 const QUIET: Duration = Duration::from_millis(200);
+
+/// Name under which the project keeps the contrast of its tomograms.
+const CONTRAST_SETTING: &str = "contrast";
 
 /// How the window starts.
 #[derive(Clone, Debug)]
@@ -65,6 +70,8 @@ pub struct App {
     pub(super) snaps: SnapJobs,
     pub(super) dialogs: Dialogs,
     pub(super) ctx: Context,
+    /// Contrast that the project remembers of its tomograms.
+    kept_contrast: BTreeMap<TomogramId, [f32; 2]>,
     frames: FrameTimes,
     preferences: Option<PathBuf>,
     set_sent: Instant,
@@ -108,6 +115,7 @@ impl App {
             snaps: SnapJobs::start(wake())?,
             dialogs: Dialogs::default(),
             ctx: ctx.clone(),
+            kept_contrast: BTreeMap::new(),
             frames: FrameTimes::from_environment(),
             preferences: options.preferences.clone(),
             set_sent: long_ago,
@@ -125,6 +133,7 @@ impl App {
 
     /// Opens what the project lists, the first one on the screen.
     pub(super) fn open_all_tomograms(&mut self) {
+        self.kept_contrast = self.state.document.setting(CONTRAST_SETTING).unwrap_or_default();
         let ids: Vec<_> = self.state.document.tomograms().iter().map(|tomogram| tomogram.id).collect();
         for id in &ids {
             if let Some(path) = self.state.document.path(*id) {
@@ -184,6 +193,27 @@ impl App {
         }
     }
 
+    /// Keeps with the project which contrast the user has chosen for its tomograms.
+    pub(super) fn keep_contrast(&mut self) {
+        let mut chosen = self.kept_contrast.clone();
+        for (id, volume) in &self.state.volumes {
+            if let VolumeState::Open(volume) = volume {
+                if volume.contrast == [volume.limits.low, volume.limits.high] {
+                    chosen.remove(id);
+                } else {
+                    chosen.insert(*id, volume.contrast);
+                }
+            }
+        }
+        chosen.retain(|id, _| self.state.document.tomograms().iter().any(|tomogram| tomogram.id == *id));
+        if chosen != self.kept_contrast
+            && let Err(error) = self.state.document.set_setting(CONTRAST_SETTING, &chosen)
+        {
+            log::warn!("the contrast was not kept: {error}");
+        }
+        self.kept_contrast = chosen;
+    }
+
     /// Takes in a tomogram that has been opened, or could not be.
     fn on_opened(&mut self, opened: Opened) {
         let Opened { tomogram, path, result } = opened;
@@ -220,7 +250,7 @@ impl App {
         for warning in &source.info().warnings {
             log::info!("{warning}: {}", path.display());
         }
-        let contrast = [limits.low, limits.high];
+        let contrast = self.kept_contrast.get(&id).copied().unwrap_or([limits.low, limits.high]);
         state.volumes.insert(id, VolumeState::Open(OpenVolume { source, limits: Arc::new(limits), contrast }));
         if state.current == Some(id) {
             state.crosshair = shape.map(|n| n / 2);
@@ -415,6 +445,7 @@ impl eframe::App for App {
         {
             log::warn!("the preferences were not kept ({error}): {}", path.display());
         }
+        self.keep_contrast();
         if let Err(error) = self.state.document.close() {
             log::error!("the project was not saved: {error}");
         }

@@ -98,7 +98,11 @@ mod tests {
     #[test]
     fn the_smallest_region_on_the_slice_is_grabbed() {
         let region = |id, voxels| Region { id: ItemId(id), voxels };
-        let regions = [region(1, BOX), region(2, VoxelBox::new([2, 10, 20], [8, 30, 40])), region(3, VoxelBox::new([9, 10, 20], [12, 30, 22]))];
+        let regions = [
+            region(1, BOX),
+            region(2, VoxelBox::new([2, 10, 20], [8, 30, 40])),
+            region(3, VoxelBox::new([9, 10, 20], [12, 30, 22])),
+        ];
         let found = |depth| region_edge_at(regions.iter(), Plane::Xy, ([20.0, 20.0], depth), 1.0).map(|(region, _)| region.id.0);
         assert_eq!(found(5), Some(2));
         assert_eq!(found(10), Some(3));

@@ -60,8 +60,12 @@ pub enum Snap {
 
 impl Snap {
     /// All of them with their names.
-    pub const ALL: [(Self, &'static str); 4] =
-        [(Self::Off, "no snapping"), (Self::Automatic, "snap to density"), (Self::Dark, "snap to dark"), (Self::Bright, "snap to bright")];
+    pub const ALL: [(Self, &'static str); 4] = [
+        (Self::Off, "no snapping"),
+        (Self::Automatic, "snap to density"),
+        (Self::Dark, "snap to dark"),
+        (Self::Bright, "snap to bright"),
+    ];
 
     /// The density to look for; `None` when clicks stay as they are.
     pub fn density(self) -> Option<Density> {

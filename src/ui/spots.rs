@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use egui::Color32;
 
-use super::picks::project_class;
 use super::options::ScoreCue;
+use super::picks::project_class;
 use super::state::UiState;
 use super::theme;
 use crate::labels::{ItemId, PointKind, TomogramId, cue};

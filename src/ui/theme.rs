@@ -300,7 +300,36 @@ mod tests {
             assert!(contrast(palette.warning, palette.warning_surface) > 4.5);
             assert!(contrast(palette.on_accent, palette.accent) > 4.5);
             assert!(contrast(palette.strong, palette.selected) > 4.5);
+            for surface in [palette.panel, palette.raised] {
+                assert!(contrast(palette.weak, surface) >= 4.5, "hints");
+                assert!(contrast(palette.accent, surface) >= 4.5, "links and counts");
+            }
+            assert!(contrast(palette.weak, palette.sunken) >= 4.5, "hints in fields");
+            for surface in [palette.button, palette.button_hover, palette.button_press, palette.selected] {
+                assert!(contrast(palette.strong, surface) >= 4.5, "buttons");
+                assert!(contrast(palette.text, surface) >= 4.5, "buttons");
+            }
+            for surface in [palette.error_surface, palette.warning_surface] {
+                assert!(contrast(palette.text, surface) >= 4.5, "what a banner says");
+            }
         }
+    }
+
+    #[test]
+    fn text_on_slices_and_on_the_overview_is_legible() {
+        for theme in [Visuals::dark(), Visuals::light()] {
+            let canvas = overview_canvas(&theme);
+            assert!(contrast(ON_SLICE, canvas) >= 4.5);
+            for index in 0..8 {
+                let colour = class_colour(crate::labels::default_colour(index));
+                assert!(contrast(colour, canvas) >= 2.5, "class {index} on the overview: {}", contrast(colour, canvas));
+            }
+        }
+        // Text on a slice has a chip behind it, which darkens even a white slice.
+        let [.., alpha] = CHIP.to_array();
+        let grey = 255 - alpha;
+        let behind = Color32::from_rgb(grey, grey, grey);
+        assert!(contrast(ON_SLICE, behind) >= 4.5, "{}", contrast(ON_SLICE, behind));
     }
 
     #[test]

@@ -38,7 +38,8 @@ impl Cells {
     fn read(source: &dyn VolumeSource, position: [f64; 3], reach: f64, block: usize) -> Result<Option<Self>, VolumeError> {
         let whole = source.info().shape;
         let start: [usize; 3] = std::array::from_fn(|axis| (position[axis] - reach).floor().max(0.0) as usize);
-        let end: [usize; 3] = std::array::from_fn(|axis| ((position[axis] + reach).ceil().max(0.0) as usize + 1).min(whole[axis]));
+        let end: [usize; 3] =
+            std::array::from_fn(|axis| ((position[axis] + reach).ceil().max(0.0) as usize + 1).min(whole[axis]));
         if (0..3).any(|axis| start[axis] >= end[axis]) {
             return Ok(None);
         }
@@ -126,9 +127,8 @@ pub fn local_centre(
     let background = *sorted.select_nth_unstable_by(middle, f32::total_cmp).1;
     let places: Vec<([f64; 3], f32)> = (0..cells.values.len()).map(|index| (cells.place(index), cells.values[index])).collect();
     let near = |at: [f64; 3]| places.iter().filter(move |(place, _)| distance(*place, at) <= radius);
-    let (low, high) = near(position).fold((0.0f32, 0.0f32), |(low, high), (_, value)| {
-        (low.min(value - background), high.max(value - background))
-    });
+    let (low, high) = near(position)
+        .fold((0.0f32, 0.0f32), |(low, high), (_, value)| (low.min(value - background), high.max(value - background)));
     let sign = match density {
         Density::Dark => -1.0,
         Density::Bright => 1.0,
@@ -248,8 +248,7 @@ mod tests {
         for particle in &simulation.positions {
             let radius = radii[particle.class];
             for _ in 0..6 {
-                let click: [f64; 3] =
-                    particle.position.map(|coordinate| coordinate + rng.random_range(-0.45..0.45) * radius);
+                let click: [f64; 3] = particle.position.map(|coordinate| coordinate + rng.random_range(-0.45..0.45) * radius);
                 let found = local_centre(&volume, click, radius, Density::Automatic).unwrap();
                 before += distance(click, particle.position) / radius;
                 after += distance(found, particle.position) / radius;

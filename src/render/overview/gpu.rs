@@ -135,16 +135,7 @@ impl OverviewResources {
             layout: &point_layout,
             entries: &[wgpu::BindGroupEntry { binding: 0, resource: uniforms.as_entire_binding() }],
         });
-        Self {
-            point_pipeline,
-            copy_pipeline,
-            copy_layout,
-            uniforms,
-            point_group,
-            copy_uniforms,
-            points: None,
-            drawn: None,
-        }
+        Self { point_pipeline, copy_pipeline, copy_layout, uniforms, point_group, copy_uniforms, points: None, drawn: None }
     }
 
     fn new_picture(&self, device: &wgpu::Device, size: [u32; 2]) -> Drawn {
@@ -234,7 +225,8 @@ impl CallbackTrait for OverviewCallback {
             return Vec::new();
         };
         let limit = device.limits().max_texture_dimension_2d;
-        let size = [self.size.x, self.size.y].map(|points| ((points * screen.pixels_per_point).round().max(1.0) as u32).min(limit));
+        let size =
+            [self.size.x, self.size.y].map(|points| ((points * screen.pixels_per_point).round().max(1.0) as u32).min(limit));
         if resources.drawn.as_ref().is_none_or(|drawn| drawn.size != size) {
             resources.drawn = Some(resources.new_picture(device, size));
         }

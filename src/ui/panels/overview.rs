@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use egui::accesskit::Role;
 use egui::emath::GuiRounding as _;
-use egui::{Align2, Button, FontId, Id, Key, Painter, PointerButton, Rect, Response, Sense, Shape, Stroke, Ui, Vec2, WidgetInfo, pos2, vec2};
+use egui::{
+    Align2, Button, FontId, Id, Key, Painter, PointerButton, Rect, Response, Sense, Shape, Stroke, Ui, Vec2, WidgetInfo, pos2,
+    vec2,
+};
 use egui_wgpu::Callback;
 
 use super::overlay::text_on_chip;
@@ -21,7 +24,7 @@ use crate::ui::theme;
 /// Complete regions whose boxes are drawn at most.
 const MOST_REGIONS: usize = 50;
 /// How much the farthest points fade into the background.
-const FOG: f32 = 0.5;
+const FOG: f32 = 0.4;
 
 /// Draws the overview into a part of the window.
 pub fn overview_ui(ui: &mut Ui, state: &mut UiState, rect: Rect) {
@@ -78,8 +81,7 @@ pub fn overview_ui(ui: &mut Ui, state: &mut UiState, rect: Rect) {
 
 /// Turns, shifts and magnifies. Returns whether the view is on the move.
 fn navigate(ui: &Ui, state: &mut UiState, rect: Rect, response: &Response) -> bool {
-    let (space, zoom, scroll) =
-        ui.input(|input| (input.key_down(Key::Space), input.zoom_delta(), input.smooth_scroll_delta().y));
+    let (space, zoom, scroll) = ui.input(|input| (input.key_down(Key::Space), input.zoom_delta(), input.smooth_scroll_delta().y));
     let before = state.orbit;
     if response.dragged_by(PointerButton::Middle) || (space && response.dragged_by(PointerButton::Primary)) {
         state.orbit.shift(response.drag_delta());

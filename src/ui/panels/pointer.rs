@@ -191,7 +191,8 @@ impl UiState {
         };
         let labels = self.document.annotations().labels(tomogram);
         let regions = labels.into_iter().flat_map(|labels| labels.regions.values());
-        let smallest = regions.filter(|region| region.voxels.contains(index)).min_by_key(|region| region.voxels.voxels()).copied();
+        let smallest =
+            regions.filter(|region| region.voxels.contains(index)).min_by_key(|region| region.voxels.voxels()).copied();
         match smallest {
             Some(region) => {
                 self.perform(Edit::RemoveRegion { tomogram, region });

@@ -22,7 +22,8 @@ pub fn status_ui(ui: &mut Ui, state: &UiState) {
             }
             if state.current.is_some_and(|id| state.low_pass_voxels(id) > 0.0) {
                 let text = format!("low-pass {:.0} Å (eye only)", state.display.low_pass_angstrom);
-                ui.colored_label(palette.warning, text).on_hover_text("The views are smoothed; training sees the voxels as they are");
+                ui.colored_label(palette.warning, text)
+                    .on_hover_text("The views are smoothed; training sees the voxels as they are");
             }
             let place = place(state);
             if !place.is_empty() {

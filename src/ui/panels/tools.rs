@@ -22,12 +22,13 @@ pub fn tools_ui(ui: &mut Ui, state: &mut UiState) {
         ui.separator();
         if state.tool == Tool::Region {
             super::regions::region_depth_ui(ui, state);
-        } else {
+        } else if state.selection.is_empty() {
             kind_ui(ui, state);
             if state.tool == Tool::Label {
                 snap_ui(ui, state);
             }
         }
+        // In the place of what a click adds, so that the views below stay where they are.
         selection_ui(ui, state);
         ui.separator();
         if ui.button("Fit").on_hover_text("Show the whole tomogram in every view (Home)").clicked() {
@@ -84,7 +85,6 @@ fn selection_ui(ui: &mut Ui, state: &mut UiState) {
     if count == 0 {
         return;
     }
-    ui.separator();
     let palette = theme::palette(ui.visuals());
     ui.colored_label(palette.accent, if count == 1 { "1 label chosen".to_owned() } else { format!("{count} labels chosen") });
     if let Some(kind) = state.kind {
@@ -93,10 +93,11 @@ fn selection_ui(ui: &mut Ui, state: &mut UiState) {
             state.change_selected(kind);
         }
     }
-    if ui.button("Remove them").on_hover_text("Remove the chosen labels (Delete)").clicked() {
+    let remove = ui.button("Remove").accessible_name("Remove the chosen labels");
+    if remove.on_hover_text("Remove the chosen labels (Delete)").clicked() {
         state.remove_selected();
     }
-    if ui.button("Choose none").on_hover_text("Escape").clicked() {
+    if ui.button("None").accessible_name("Choose no labels").on_hover_text("Choose no labels (Escape)").clicked() {
         state.selection.clear();
     }
 }

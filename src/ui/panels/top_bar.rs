@@ -56,7 +56,8 @@ fn summary(ui: &mut Ui, state: &UiState) {
 fn item(ui: &mut Ui, state: &mut UiState, text: &str, key: &str, enabled: bool, act: impl FnOnce(&mut UiState)) {
     let weak = theme::palette(ui.visuals()).weak;
     let button = Button::new(text).shortcut_text(egui::RichText::new(key).color(weak));
-    if ui.add_enabled(enabled, button).clicked() {
+    // Otherwise the key would be part of the name.
+    if ui.add_enabled(enabled, button).accessible_name(text).clicked() {
         act(state);
         ui.close();
     }

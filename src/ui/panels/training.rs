@@ -95,7 +95,9 @@ fn live_rate_ui(ui: &mut Ui, state: &mut UiState) {
                 LiveRate::Live => "Every 3 s at most",
             };
             let response = ui.selectable_value(&mut rate, value, name).on_hover_text(hint);
-            response.widget_info(|| egui::WidgetInfo::selected(egui::Role::RadioButton, true, before == value, format!("Live view {name}")));
+            response.widget_info(|| {
+                egui::WidgetInfo::selected(egui::Role::RadioButton, true, before == value, format!("Live view {name}"))
+            });
         }
     });
     if rate != before {
