@@ -1,7 +1,7 @@
 //! The labels and picks of the tomogram on the screen, laid out for drawing once after each change instead of in each frame.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use egui::Color32;
 
@@ -87,10 +87,8 @@ pub struct Spots {
     buckets: [DepthBuckets; 3],
     /// The largest radius in voxels.
     pub largest_radius: f64,
-    /// The same for the overview.
-    pub overview: Arc<OverviewPoints>,
-    /// Of each point of the overview, its place in `spots`.
-    pub overview_spots: Vec<u32>,
+    /// The same for the overview, with the place in `spots` of each of its points; laid out when it is first shown.
+    overview: OnceLock<(Arc<OverviewPoints>, Vec<u32>)>,
     basis: Basis,
 }
 
@@ -98,6 +96,17 @@ impl Spots {
     /// The spots whose depth in a plane lies between these voxel indices, or a little beyond, picks before labels.
     pub fn within(&self, plane: Plane, low: f64, high: f64) -> impl Iterator<Item = &Spot> {
         self.buckets[plane.depth()].within(low, high).iter().filter_map(|index| self.spots.get(*index as usize))
+    }
+
+    /// The points of the overview.
+    pub fn overview(&self) -> &Arc<OverviewPoints> {
+        &self.overview.get_or_init(|| overview(&self.spots)).0
+    }
+
+    /// The spot of a point of the overview.
+    pub fn of_overview(&self, point: usize) -> Option<&Spot> {
+        let index = self.overview.get_or_init(|| overview(&self.spots)).1.get(point)?;
+        self.spots.get(*index as usize)
     }
 
     /// How many [`Spots::within`] would give.
@@ -141,8 +150,7 @@ impl UiState {
         let bucket = |axis: usize| DepthBuckets::new(spots.iter().map(move |spot| spot.position[axis]), shape[axis]);
         let buckets = [bucket(0), bucket(1), bucket(2)];
         let largest_radius = spots.iter().map(|spot| spot.radius).fold(0.0, f64::max);
-        let (overview, overview_spots) = overview(&spots);
-        Spots { buckets, largest_radius, overview, overview_spots, basis, spots }
+        Spots { buckets, largest_radius, overview: OnceLock::new(), basis, spots }
     }
 
     fn lay_out_picks(&self, basis: &Basis, set: &PickSet, spots: &mut Vec<Spot>) {

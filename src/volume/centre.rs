@@ -79,8 +79,7 @@ impl Cells {
         let reach = (3.0 * deviation).ceil() as usize;
         let kernel: Vec<f32> = (0..=reach).map(|i| (-0.5 * (i as f64 / deviation).powi(2)).exp() as f32).collect();
         let strides = [self.shape[1] * self.shape[2], self.shape[2], 1];
-        for axis in 0..3 {
-            let (length, stride) = (self.shape[axis], strides[axis]);
+        for (length, stride) in self.shape.into_iter().zip(strides) {
             let mut out = vec![0.0; self.values.len()];
             for (index, sum) in out.iter_mut().enumerate() {
                 let at = index / stride % length;

@@ -6,7 +6,8 @@ use crate::geometry::VoxelBox;
 use crate::labels::{ItemId, PointKind, TomogramId};
 use crate::render::view::AXIS_NAMES;
 use crate::render::{Marker, MarkerStyle, Plane, View, section_radius};
-use crate::ui::spots::{Spot, SpotOf, Spots};
+use crate::ui::picks::project_class;
+use crate::ui::spots::{SpotOf, Spots};
 use crate::ui::state::{Drag, UiState};
 use crate::ui::theme;
 
@@ -51,22 +52,34 @@ impl Frame {
         })
     }
 
-    /// The section of a sphere of `radius` voxels, or where `dots` are wanted a faint dot within twice the radius beyond it.
-    fn section(&self, spot: &Spot, dots: bool) -> Option<Marker> {
-        let away = (spot.position[self.plane.depth()] - self.depth as f64).abs();
-        let centre = self.screen(spot.position);
-        match section_radius(spot.radius, away) {
+    /// The section of a sphere of `radius` voxels, or a faint dot within twice the radius beyond it.
+    fn section(&self, index: [f64; 3], radius: f64, line: (f32, MarkerStyle), colour: Color32) -> Option<Marker> {
+        self.section_or_dot(index, radius, line, (colour, 1.0), true)
+    }
+
+    /// As [`Frame::section`], with an opacity, and without the dot where `dots` are not wanted.
+    fn section_or_dot(
+        &self,
+        index: [f64; 3],
+        radius: f64,
+        (width, style): (f32, MarkerStyle),
+        (colour, opacity): (Color32, f32),
+        dots: bool,
+    ) -> Option<Marker> {
+        let away = (index[self.plane.depth()] - self.depth as f64).abs();
+        let centre = self.screen(index);
+        match section_radius(radius, away) {
             Some(section) => {
                 let points = ((section * self.view.points_per_voxel) as f32).max(2.5);
-                self.marker(centre, points, spot.width, spot.style, theme::marker_colour(spot.colour, spot.opacity))
+                self.marker(centre, points, width, style, theme::marker_colour(colour, opacity))
             }
             None => {
-                let fade = 1.0 - (away - spot.radius) / (2.0 * spot.radius);
+                let fade = 1.0 - (away - radius) / (2.0 * radius);
                 if fade <= 0.0 || !dots {
                     return None;
                 }
-                let opacity = (0.55 * fade as f32 + 0.1) * spot.opacity;
-                self.marker(centre, 1.6, 0.0, MarkerStyle::Dot, theme::marker_colour(spot.colour, opacity))
+                let faint = (0.55 * fade as f32 + 0.1) * opacity;
+                self.marker(centre, 1.6, 0.0, MarkerStyle::Dot, theme::marker_colour(colour, faint))
             }
         }
     }
@@ -117,9 +130,10 @@ pub fn markers(
                 }
                 is_chosen = state.selection.contains(&id);
             }
-            SpotOf::Pick(index) => is_chosen = is_chosen || state.picks.reviewed == Some(index),
+            SpotOf::Pick(_) => {}
         }
-        let Some(marker) = frame.section(&spot, dots) else {
+        let line = (spot.width, spot.style);
+        let Some(marker) = frame.section_or_dot(spot.position, spot.radius, line, (spot.colour, spot.opacity), dots) else {
             continue;
         };
         let into = if matches!(spot.of, SpotOf::Label(_)) { &mut labels } else { &mut markers };
@@ -138,6 +152,7 @@ pub fn markers(
             cues.push(Cue { at, letter, colour: theme::faded(spot.colour, spot.opacity) });
         }
     }
+    markers.extend(reviewed(state, tomogram, frame));
     markers.append(&mut labels);
     for click in state.snapping.iter().filter(|click| click.tomogram == tomogram) {
         markers.extend(outline(state, tomogram, frame, click.position, click.kind, 0.7));
@@ -146,6 +161,16 @@ pub fn markers(
         markers.extend(outline(state, tomogram, frame, position, kind, 0.45));
     }
     (markers, cues)
+}
+
+/// The ring around the pick under review.
+fn reviewed(state: &UiState, tomogram: TomogramId, frame: &Frame) -> Option<Marker> {
+    let set = state.picks.set(tomogram).filter(|_| state.display.picks)?;
+    let pick = set.picks.get(state.picks.reviewed?)?;
+    let class = set.classes.get(pick.class)?;
+    let own = project_class(state.document.annotations(), class).unwrap_or(class);
+    let radius = state.radius_voxels(tomogram, own.radius_angstrom) * 1.25;
+    frame.section(pick.position, radius, (1.6, MarkerStyle::Ring), theme::REVIEWED)
 }
 
 /// The label that is being dragged in any view.

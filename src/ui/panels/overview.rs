@@ -54,7 +54,7 @@ pub fn overview_ui(ui: &mut Ui, state: &mut UiState, rect: Rect) {
 
     paint_behind(&painter, state, (rect, shape), &projection, tomogram);
     let fog = theme::fog(canvas, FOG);
-    let points = spots.overview.clone();
+    let points = spots.overview().clone();
     painter.add(Callback::new_paint_callback(rect, OverviewCallback { points, projection, size: rect.size(), turning, fog }));
     paint_before(&painter, (rect, shape), &projection);
     if let Some(spot) = hit {
@@ -111,9 +111,7 @@ fn navigate(ui: &Ui, state: &mut UiState, rect: Rect, response: &Response) -> bo
 }
 
 fn hit<'a>(spots: &'a Arc<Spots>, projection: &Projection, offset: Vec2) -> Option<&'a Spot> {
-    let point = projection.hit(&spots.overview.points, offset)?;
-    let index = spots.overview_spots.get(point)?;
-    spots.spots.get(*index as usize)
+    spots.of_overview(projection.hit(&spots.overview().points, offset)?)
 }
 
 /// A spot in words.
