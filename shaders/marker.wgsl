@@ -34,7 +34,7 @@ struct Corner {
 @vertex
 fn vertex(@builtin(vertex_index) index: u32, marker: Marker) -> Corner {
     let corner = vec2<f32>(f32(index & 1u), f32(index >> 1u)) * 2.0 - 1.0;
-    let offset = corner * (marker.shape.z + marker.shape.w + 3.0);
+    let offset = corner * (marker.shape.z + marker.shape.w + 2.0);
     let uv = (marker.shape.xy + offset) / pane.target_info.xy;
     var out: Corner;
     out.position = vec4<f32>(uv.x * 2.0 - 1.0, 1.0 - uv.y * 2.0, 0.0, 1.0);

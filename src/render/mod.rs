@@ -1,13 +1,19 @@
 //! Drawing of slices, heatmaps and markers by the window's own wgpu pipelines.
 //!
 //! [`view`] maps between the screen and voxels, [`slice`] reads what a view shows, [`marker`] lays out markers as sections of
-//! spheres, and [`pane`] holds the pipelines. All but `pane` is plain arithmetic without a GPU.
+//! spheres, [`cull`] finds those near a slice, [`low_pass`] smooths a slice for the eye, [`overview`] shows everything in three
+//! dimensions, and [`pane`] holds the pipelines of the slices. All but `pane` and `overview::gpu` is plain arithmetic without a GPU.
 
+pub mod cull;
+pub mod low_pass;
 pub mod marker;
+pub mod overview;
 pub mod pane;
 pub mod slice;
 pub mod view;
 
+pub use cull::DepthBuckets;
+pub use low_pass::WIDTH_PER_DEVIATION;
 pub use marker::{Marker, MarkerStyle, section_radius};
 pub use pane::{PaneCallback, PaneColours, PaneResources};
 pub use slice::{HeatSlice, SliceImage, SliceRequest, level_for, read_slice};
@@ -35,6 +41,6 @@ mod tests {
             assert!(module.entry_points.iter().any(|entry| entry.name == "fragment"));
             shaders += 1;
         }
-        assert!(shaders >= 2, "{} holds {shaders} shaders", folder.display());
+        assert!(shaders >= 4, "{} holds {shaders} shaders", folder.display());
     }
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::low_pass::low_pass;
 use super::view::Plane;
 use crate::geometry::VoxelBox;
 use crate::train::Heatmap;
 use crate::volume::{Level, VolumeError, VolumeSource};
 
 /// The slices to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SliceRequest {
     /// The plane.
     pub plane: Plane,
@@ -21,6 +22,8 @@ pub struct SliceRequest {
     pub max_side: usize,
     /// Level of detail to read, from [`level_for`]; a coarser one where that is too wide for a texture.
     pub level: usize,
+    /// Standard deviation of a Gaussian low-pass within the plane, in full-resolution voxels; 0 for none. For the eye only.
+    pub low_pass_voxels: f64,
 }
 
 /// A slice ready for the screen.
@@ -79,7 +82,7 @@ pub fn level_for(levels: &[Level], plane: Plane, voxels_per_pixel: f64) -> usize
 /// # Errors
 /// When the volume cannot be read.
 pub fn read_slice(source: &dyn VolumeSource, request: SliceRequest) -> Result<SliceImage, VolumeError> {
-    let SliceRequest { plane, depth, slab, max_side, level } = request;
+    let SliceRequest { plane, depth, slab, max_side, level, low_pass_voxels } = request;
     let max_side = max_side.max(1);
     let levels = source.levels();
     let fits = |shape: [usize; 3]| plane.image_size(shape).into_iter().all(|n| n <= max_side);
@@ -120,8 +123,9 @@ pub fn read_slice(source: &dyn VolumeSource, request: SliceRequest) -> Result<Sl
     let scale = 1.0 / slices as f32;
     sum.iter_mut().for_each(|value| *value *= scale);
 
-    let (texels, block, values) = reduce([width, height], sum, max_side);
+    let (texels, block, mut values) = reduce([width, height], sum, max_side);
     let sides = [plane.horizontal(), plane.vertical()];
+    low_pass(texels, &mut values, [0, 1].map(|side| low_pass_voxels / (factor[sides[side]] * block[side] as f64)));
     Ok(SliceImage {
         request,
         image_size: plane.image_size(info.shape),
@@ -250,7 +254,7 @@ mod tests {
     }
 
     fn request(plane: Plane, depth: usize, slab: usize, max_side: usize) -> SliceRequest {
-        SliceRequest { plane, depth, slab, max_side, level: 0 }
+        SliceRequest { plane, depth, slab, max_side, level: 0, low_pass_voxels: 0.0 }
     }
 
     #[test]
@@ -279,6 +283,27 @@ mod tests {
         }
         let edge = read_slice(&volume, request(Plane::Xy, 0, 3, 64)).unwrap();
         assert_eq!(edge.value_at([0.5, 0.5]), Some(50.0));
+    }
+
+    #[test]
+    fn a_low_pass_is_as_wide_at_every_level_of_detail() {
+        // A ramp stays a ramp away from its ends, whatever the width; a checkerboard vanishes.
+        let volume = Pyramid::new([8, 64, 64], &[[1.0; 3], [2.0; 3]]);
+        let at = |level, low_pass_voxels| {
+            let request = SliceRequest { level, low_pass_voxels, ..request(Plane::Xy, 3, 1, 64) };
+            read_slice(&volume, request).unwrap()
+        };
+        for level in [0, 1] {
+            let (plain, smooth) = (at(level, 0.0), at(level, 4.0));
+            assert_eq!(plain.texels, smooth.texels);
+            let middle = [32.5, 32.5];
+            let (plain_value, smooth_value) = (plain.value_at(middle).unwrap(), smooth.value_at(middle).unwrap());
+            assert!((plain_value - smooth_value).abs() < 0.05, "{level}: {plain_value} {smooth_value}");
+            // At the border of the ramp the mean of what goes on beyond it raises the value by deviation / sqrt(2 pi) * slope.
+            let (edge, smooth_edge) = (plain.value_at([0.5, 32.5]).unwrap(), smooth.value_at([0.5, 32.5]).unwrap());
+            let raised = f64::from(smooth_edge - edge);
+            assert!((raised - 4.0 / (2.0 * std::f64::consts::PI).sqrt()).abs() < 0.6, "{level}: {raised}");
+        }
     }
 
     #[test]

@@ -261,6 +261,8 @@ pub enum Command {
         /// The crosshair.
         position: [usize; 3],
     },
+    /// Refresh the live view of a run in progress every so many seconds, or never; see [`TrainConfig::live_view_secs`].
+    LiveViewEvery(Option<f64>),
     /// Pick these tomograms whole with the current model; one [`Event::Picked`] each.
     Pick {
         /// What to pick.

@@ -410,10 +410,12 @@ fn a_session_trains_pauses_takes_new_labels_stops_saves_and_picks() {
     let model = folder.path().join("ball.model");
     let session = Session::start(|| {}).unwrap();
     session.send(Command::Focus { tomogram: TomogramId(1), position: [16, 20, 20] }).unwrap();
-    let config = TrainConfig { live_view_secs: Some(0.0), ..config(10_000) };
+    let config = TrainConfig { live_view_secs: None, ..config(10_000) };
     session.send(Command::Train { config, set: set(labelled.clone()) }).unwrap();
     until(&session, "start", |event| matches!(event, Event::Started { device, .. } if device.starts_with("CPU")));
     until(&session, "three steps", |event| matches!(event, Event::Progress(progress) if progress.step == 3));
+    assert!(session.take_live_view().is_none(), "nobody asked for it");
+    session.send(Command::LiveViewEvery(Some(0.0))).unwrap();
     until(&session, "a live view", |event| matches!(event, Event::LiveView));
     let view = session.take_live_view().expect("there");
     assert_eq!(view.heatmap.tomogram, TomogramId(1));

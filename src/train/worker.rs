@@ -29,6 +29,8 @@ const FIRST_MEASURED: usize = 50;
 pub struct Worker {
     model: Option<(Checkpoint, Selected)>,
     focus: Option<(TomogramId, [usize; 3])>,
+    /// Seconds between two refreshes of the live view of the run in progress; `None` for no live view.
+    live_view_secs: Option<f64>,
     /// Commands that arrived during a run and belong after it.
     postponed: VecDeque<Command>,
 }
@@ -80,7 +82,12 @@ impl Worker {
                 Ok(())
             }
             // Without a run there is nothing to pause, to end or to hand new labels to.
-            Command::UpdateSet(_) | Command::KeepRunAt(_) | Command::Pause | Command::Resume | Command::Stop => Ok(()),
+            Command::UpdateSet(_)
+            | Command::KeepRunAt(_)
+            | Command::LiveViewEvery(_)
+            | Command::Pause
+            | Command::Resume
+            | Command::Stop => Ok(()),
         }
     }
 
@@ -127,6 +134,7 @@ impl Worker {
     fn train(&mut self, mut trainer: Trainer, mut tomograms: Vec<TrainingTomogram>, ends: &SessionEnds) -> anyhow::Result<()> {
         ends.emit(Event::Started { device: trainer.device().name.clone(), parameters: trainer.parameters() });
         trainer.data().notes().into_iter().for_each(|note| ends.emit(Event::Note(note)));
+        self.live_view_secs = trainer.config().live_view_secs;
         let mut run = Run::new();
         let mut outcome = Outcome::GoOn;
         while trainer.steps_done() < trainer.last_step() {
@@ -215,6 +223,7 @@ impl Worker {
                 },
                 Command::Focus { tomogram, position } => self.focus = Some((tomogram, position)),
                 Command::KeepRunAt(path) => trainer.keep_run_at(path),
+                Command::LiveViewEvery(secs) => self.live_view_secs = secs,
                 Command::SaveModel(path) => match trainer.checkpoint().save(&path) {
                     Ok(()) => ends.emit(Event::ModelSaved(path)),
                     Err(error) => ends.emit(Event::Note(error.to_string())),
@@ -236,7 +245,7 @@ impl Worker {
         spent: Duration,
         ends: &SessionEnds,
     ) {
-        let (Some(interval_secs), Some((id, position))) = (trainer.config().live_view_secs, self.focus) else { return };
+        let (Some(interval_secs), Some((id, position))) = (self.live_view_secs, self.focus) else { return };
         let picker = trainer.picker();
         if run.live.as_ref().is_none_or(|live| live.tomogram() != id) {
             run.live = None;

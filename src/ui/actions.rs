@@ -56,6 +56,10 @@ impl App {
             }
             Action::Undo => self.undo(),
             Action::Redo => self.redo(),
+            Action::Snap(click) => self.snap(click),
+            Action::LiveViewEvery(secs) => {
+                self.send(Command::LiveViewEvery(secs));
+            }
             Action::Train => self.train(None),
             Action::ContinueRun => {
                 self.state.look_for_a_run();
@@ -194,6 +198,7 @@ impl App {
         if self.state.training.is_active() {
             self.send(Command::Stop);
         }
+        self.keep_contrast();
         if let Err(error) = self.state.document.save() {
             self.state.fail("The project at hand cannot be saved, so it stays open", &error);
             return;
@@ -203,6 +208,8 @@ impl App {
         let config = document.setting(TRAIN_SETTING).unwrap_or_else(|| self.state.training.config.clone());
         let mut state = UiState::new(document, config);
         state.display = self.state.display.clone();
+        state.snap = self.state.snap;
+        state.orbit = self.state.orbit;
         state.panels = self.state.panels;
         state.training.model = self.state.training.model.take();
         state.training.device = self.state.training.device.take();

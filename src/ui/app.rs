@@ -1,5 +1,6 @@
 //! The window: collects what the threads have to say, draws the panels, and carries out what they request.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,18 +15,26 @@ use super::frame_time::FrameTimes;
 use super::jobs::{Jobs, Opened};
 use super::keys::keys;
 use super::loader::{Loaded, SliceLoader, Wanted};
+use super::options::LiveRate;
 use super::panels::{self, views};
+use super::preferences::Preferences;
+use super::snap::SnapJobs;
 use super::state::{Action, OpenVolume, UiState, VolumeState};
 use super::theme;
 use super::training::file_name;
 use crate::copick::Wishes;
 use crate::geometry::VoxelBox;
+use crate::labels::TomogramId;
+use crate::render::overview::gpu::OverviewResources;
 use crate::render::{PaneResources, Plane};
 use crate::train::Session;
 use crate::train::{Command, TrainConfig};
 
 /// Shortest time between two messages to the training thread about the same thing.
 const QUIET: Duration = Duration::from_millis(200);
+
+/// Name under which the project keeps the contrast of its tomograms.
+const CONTRAST_SETTING: &str = "contrast";
 
 /// How the window starts.
 #[derive(Clone, Debug)]
@@ -38,12 +47,14 @@ pub struct WindowOptions {
     pub size: [f32; 2],
     /// What to take from copick projects, as far as it was said.
     pub copick: Wishes,
+    /// Where the user's preferences are kept; `None` to begin without and keep none.
+    pub preferences: Option<PathBuf>,
 }
 
 impl Default for WindowOptions {
     fn default() -> Self {
-        let train = TrainConfig { live_view_secs: Some(3.0), ..TrainConfig::default() };
-        Self { train, light: false, size: [1440.0, 860.0], copick: Wishes::default() }
+        let train = TrainConfig { live_view_secs: LiveRate::Live.secs(), ..TrainConfig::default() };
+        Self { train, light: false, size: [1440.0, 860.0], copick: Wishes::default(), preferences: None }
     }
 }
 
@@ -56,9 +67,13 @@ pub struct App {
     pub(super) jobs: Jobs,
     pub(super) files: FileJobs,
     pub(super) copick: CopickJobs,
+    pub(super) snaps: SnapJobs,
     pub(super) dialogs: Dialogs,
     pub(super) ctx: Context,
+    /// Contrast that the project remembers of its tomograms.
+    kept_contrast: BTreeMap<TomogramId, [f32; 2]>,
     frames: FrameTimes,
+    preferences: Option<PathBuf>,
     set_sent: Instant,
     focus_sent: Instant,
 }
@@ -77,12 +92,12 @@ impl App {
         options: &WindowOptions,
     ) -> std::io::Result<Self> {
         theme::install(ctx);
-        if options.light {
-            ctx.set_theme(egui::ThemePreference::Light);
-        }
         if let Some(render_state) = render_state {
-            let resources = PaneResources::new(&render_state.device, render_state.target_format);
-            render_state.renderer.write().callback_resources.insert(resources);
+            let panes = PaneResources::new(&render_state.device, render_state.target_format);
+            let overview = OverviewResources::new(&render_state.device, &render_state.queue, render_state.target_format);
+            let resources = &mut render_state.renderer.write().callback_resources;
+            resources.insert(panes);
+            resources.insert(overview);
         }
         let wake = || {
             let ctx = ctx.clone();
@@ -97,18 +112,28 @@ impl App {
             jobs: Jobs::start(wake())?,
             files: FileJobs::start(wake())?,
             copick: CopickJobs::new(options.copick.clone(), wake()),
+            snaps: SnapJobs::start(wake())?,
             dialogs: Dialogs::default(),
             ctx: ctx.clone(),
+            kept_contrast: BTreeMap::new(),
             frames: FrameTimes::from_environment(),
+            preferences: options.preferences.clone(),
             set_sent: long_ago,
             focus_sent: long_ago,
         };
+        if let Some(path) = &options.preferences {
+            Preferences::read(path).apply(ctx, &mut app.state);
+        }
+        if options.light {
+            ctx.set_theme(egui::ThemePreference::Light);
+        }
         app.open_all_tomograms();
         Ok(app)
     }
 
     /// Opens what the project lists, the first one on the screen.
     pub(super) fn open_all_tomograms(&mut self) {
+        self.kept_contrast = self.state.document.setting(CONTRAST_SETTING).unwrap_or_default();
         let ids: Vec<_> = self.state.document.tomograms().iter().map(|tomogram| tomogram.id).collect();
         for id in &ids {
             if let Some(path) = self.state.document.path(*id) {
@@ -145,6 +170,7 @@ impl App {
             }
         }
         self.collect_copick();
+        self.collect_snapped();
         for plane in Plane::ALL {
             let Some(Loaded { tomogram, slice }) = self.loader.take(plane.index()) else {
                 continue;
@@ -165,6 +191,27 @@ impl App {
         if let Some(again) = self.state.document.poll() {
             self.ctx.request_repaint_after(again);
         }
+    }
+
+    /// Keeps with the project which contrast the user has chosen for its tomograms.
+    pub(super) fn keep_contrast(&mut self) {
+        let mut chosen = self.kept_contrast.clone();
+        for (id, volume) in &self.state.volumes {
+            if let VolumeState::Open(volume) = volume {
+                if volume.contrast == [volume.limits.low, volume.limits.high] {
+                    chosen.remove(id);
+                } else {
+                    chosen.insert(*id, volume.contrast);
+                }
+            }
+        }
+        chosen.retain(|id, _| self.state.document.tomograms().iter().any(|tomogram| tomogram.id == *id));
+        if chosen != self.kept_contrast
+            && let Err(error) = self.state.document.set_setting(CONTRAST_SETTING, &chosen)
+        {
+            log::warn!("the contrast was not kept: {error}");
+        }
+        self.kept_contrast = chosen;
     }
 
     /// Takes in a tomogram that has been opened, or could not be.
@@ -210,7 +257,7 @@ impl App {
         for warning in &source.info().warnings {
             log::info!("{warning}: {}", path.display());
         }
-        let contrast = [limits.low, limits.high];
+        let contrast = self.kept_contrast.get(&id).copied().unwrap_or([limits.low, limits.high]);
         state.volumes.insert(id, VolumeState::Open(OpenVolume { source, limits: Arc::new(limits), contrast }));
         if state.current == Some(id) {
             state.crosshair = shape.map(|n| n / 2);
@@ -327,7 +374,7 @@ impl App {
                 return;
             }
             panels::spacing::spacing_ui(ui, state);
-            views::tools_ui(ui, state);
+            panels::tools::tools_ui(ui, state);
             ui.add_space(2.0);
             views::views_ui(ui, state);
         });
@@ -335,6 +382,7 @@ impl App {
         panels::import::import_ui(ui, state);
         panels::copick::copick_ui(ui, state);
         panels::help::help_ui(ui, state);
+        panels::first_steps::first_steps_ui(ui, state);
         drop_hint(ui, palette);
         state.toasts.ui(ui.ctx(), shown.response.rect);
     }
@@ -399,6 +447,12 @@ impl eframe::App for App {
 
     fn on_exit(&mut self) {
         self.frames.finish();
+        if let Some(path) = &self.preferences
+            && let Err(error) = Preferences::of(&self.ctx, &self.state).write(path)
+        {
+            log::warn!("the preferences were not kept ({error}): {}", path.display());
+        }
+        self.keep_contrast();
         if let Err(error) = self.state.document.close() {
             log::error!("the project was not saved: {error}");
         }

@@ -3,7 +3,7 @@
 use egui::{Context, Key, Modifiers};
 
 use super::panels::training::main_action;
-use super::state::{Action, UiState};
+use super::state::{Action, Tool, UiState};
 use crate::labels::PointKind;
 use crate::render::Plane;
 
@@ -28,9 +28,26 @@ pub fn keys(ctx: &Context, state: &mut UiState) {
     if pressed(Key::N) {
         state.kind = Some(PointKind::Negative);
     }
+    if pressed(Key::C) {
+        match state.kind {
+            Some(kind) => state.change_selected(kind),
+            None => state.toasts.add("Add a class first, on the right: its name and radius"),
+        }
+    }
+    if ctx.input(|input| input.key_pressed(Key::Escape)) && !state.forms.help && !state.forms.first_steps {
+        state.selection.clear();
+    }
     for _ in 0..times(ctx, Modifiers::NONE, Key::Delete) {
+        if !state.selection.is_empty() {
+            state.remove_selected();
+            continue;
+        }
         let plane = state.hover.map_or(Plane::Xy, |hover| hover.plane);
         let at = state.hover.map_or(state.crosshair.map(|n| n as f64), |hover| hover.index);
+        if state.tool == Tool::Region {
+            state.remove_region_at(at);
+            continue;
+        }
         let scale = state.panes[plane.index()].view.map_or(1.0, |view| view.points_per_voxel);
         if let Some((tomogram, _)) = state.open_volume() {
             let distance = state.grab_distance(tomogram, scale);
@@ -106,9 +123,9 @@ fn commands(ctx: &Context, state: &mut UiState) {
 
 fn views(ctx: &Context, state: &mut UiState) {
     let pressed = |modifiers, key| times(ctx, modifiers, key) > 0;
-    let plane = state.hover.map_or(Plane::Xy, |hover| hover.plane);
-    // A slider that has the keyboard's focus needs the arrows for itself.
-    let free = ctx.memory(|memory| memory.focused().is_none());
+    let plane = state.hover.map(|hover| hover.plane).or(state.focused_plane).unwrap_or(Plane::Xy);
+    // A slider that has the keyboard's focus needs the arrows for itself, and so does the overview.
+    let free = state.focused_plane.is_some() || ctx.memory(|memory| memory.focused().is_none());
     for (key, step, always) in
         [(Key::PageUp, 1, true), (Key::PageDown, -1, true), (Key::ArrowUp, 1, false), (Key::ArrowDown, -1, false)]
     {
@@ -121,7 +138,10 @@ fn views(ctx: &Context, state: &mut UiState) {
         }
     }
     if pressed(Modifiers::NONE, Key::Home) {
-        state.panes.iter_mut().for_each(|pane| pane.view = None);
+        state.fit_views();
+    }
+    if pressed(Modifiers::NONE, Key::O) {
+        state.display.overview = state.display.overview.toggled();
     }
     if pressed(Modifiers::NONE, Key::A) {
         state.auto_contrast();

@@ -6,6 +6,7 @@
 
 mod actions;
 mod app;
+pub mod boxes;
 pub mod copick;
 mod dialogs;
 mod document;
@@ -16,9 +17,15 @@ pub mod import;
 mod jobs;
 mod keys;
 mod loader;
+pub mod options;
 pub mod panels;
 pub mod picks;
+pub mod preferences;
+mod select;
+pub mod snap;
+pub mod spots;
 pub mod state;
+mod tally;
 mod theme;
 pub mod toasts;
 pub mod training;
@@ -30,6 +37,8 @@ use anyhow::anyhow;
 pub use app::{App, WindowOptions};
 pub use document::{Document, SaveState};
 pub use state::{Action, UiState};
+
+use preferences::Preferences;
 
 use crate::coordinates::read_classes;
 use crate::project::Project;
@@ -81,8 +90,9 @@ pub fn run_demo(folder: &Path, tomograms: &[PathBuf], classes: &Path) -> anyhow:
     open_window(document, WindowOptions::default(), move |app| app.begin_demo(&tomograms, &classes))
 }
 
-fn open_window(document: Document, options: WindowOptions, begin: impl FnOnce(&mut App) + 'static) -> anyhow::Result<()> {
+fn open_window(document: Document, mut options: WindowOptions, begin: impl FnOnce(&mut App) + 'static) -> anyhow::Result<()> {
     compute_in_background();
+    options.preferences = options.preferences.or_else(Preferences::usual_file);
     let viewport = egui::ViewportBuilder::default()
         .with_title("SemiETPicker")
         .with_app_id(APP_ID)

@@ -1,18 +1,24 @@
 //! What the window knows, apart from how it is drawn: panels read and change this and leave requests behind.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::boxes::Sides;
 use super::document::Document;
+use super::options::{OverviewPlace, ScoreCue, Snap};
 use super::picks::PickState;
+use super::snap::Click;
+use super::spots::Spots;
+use super::tally::Tally;
 use super::toasts::Toasts;
 use super::training::TrainingState;
 use crate::causes::with_causes;
 use crate::geometry::VoxelBox;
-use crate::labels::{ClassId, Edit, Point, PointKind, Region, TomogramId};
+use crate::labels::{ClassId, Edit, ItemId, Point, PointKind, Region, TomogramId};
 use crate::project::ProjectError;
-use crate::render::{HeatSlice, Plane, SliceImage, SliceRequest, View};
+use crate::render::overview::Orbit;
+use crate::render::{HeatSlice, Plane, SliceImage, SliceRequest, View, WIDTH_PER_DEVIATION};
 use crate::train::{TrainConfig, TrainingSet, TrainingTomogram};
 use crate::volume::{ContrastLimits, VolumeSource};
 
@@ -24,7 +30,7 @@ pub enum Tool {
     /// Adds a point of the current kind.
     #[default]
     Label,
-    /// A drag in XY draws a complete region.
+    /// A drag draws a complete region, or moves the edge of one.
     Region,
 }
 
@@ -78,6 +84,12 @@ pub struct Display {
     pub heat_opacity: f32,
     /// Index of the class whose heatmap is shown, among the model's classes.
     pub heat_class: usize,
+    /// Full width at half height of a Gaussian low-pass in the plane of each view, in angstrom; 0 for none.
+    pub low_pass_angstrom: f64,
+    /// How the score of a pick shows.
+    pub score_cue: ScoreCue,
+    /// Where the overview in three dimensions is.
+    pub overview: OverviewPlace,
 }
 
 /// Widest slab, in slices.
@@ -95,6 +107,9 @@ impl Default for Display {
             heatmap: true,
             heat_opacity: 0.6,
             heat_class: 0,
+            low_pass_angstrom: 0.0,
+            score_cue: ScoreCue::default(),
+            overview: OverviewPlace::default(),
         }
     }
 }
@@ -136,6 +151,10 @@ pub enum Drag {
     Crosshair,
     /// A region, from this image position.
     Region([f64; 2]),
+    /// Edges of a region, from where they were.
+    Edges(Region, Sides),
+    /// A rectangle that chooses labels, from this image position.
+    Select([f64; 2]),
 }
 
 /// What lies under the cursor, for the status line.
@@ -147,6 +166,8 @@ pub struct Hover {
     pub index: [f64; 3],
     /// The value shown there.
     pub value: f32,
+    /// Whether an edge of a complete region is under the cursor that the tool at hand would move.
+    pub on_edge: bool,
 }
 
 /// A lasting message of what failed.
@@ -187,6 +208,10 @@ pub enum Action {
     Undo,
     /// Perform it again.
     Redo,
+    /// Add a point at the middle of the density near a click.
+    Snap(Click),
+    /// How often a run in progress refreshes the live view, in seconds; `None` for never.
+    LiveViewEvery(Option<f64>),
     /// Start training.
     Train,
     /// Go on with the project's latest run from its checkpoint.
@@ -232,6 +257,8 @@ pub enum Action {
 pub struct Forms {
     /// The key map.
     pub help: bool,
+    /// The first steps.
+    pub first_steps: bool,
     /// The export form.
     pub export: bool,
     /// The name of a class that is to be removed with its labels.
@@ -269,6 +296,24 @@ pub struct UiState {
     pub panes: [PaneData; 3],
     /// What lies under the cursor.
     pub hover: Option<Hover>,
+    /// The view that has the keyboard's focus.
+    pub focused_plane: Option<Plane>,
+    /// Where the overview is looked at from.
+    pub orbit: Orbit,
+    /// Whether the cursor is over the overview.
+    pub over_overview: bool,
+    /// Chosen labels of the tomogram on the screen.
+    pub selection: BTreeSet<ItemId>,
+    /// Whether a click goes to the density near it.
+    pub snap: Snap,
+    /// Clicks whose points have not found their places yet.
+    pub snapping: Vec<Click>,
+    /// Grows with every change of labels, classes or spacings.
+    pub labels_revision: u64,
+    /// How much has been labelled.
+    pub tally: Tally,
+    /// The labels and picks as they are drawn, kept until something about them changes.
+    pub(super) spots_at_hand: Option<Arc<Spots>>,
     /// First and last slice of a new region; `None` for the whole depth.
     pub region_depth: Option<[usize; 2]>,
     /// The training run.
@@ -333,6 +378,15 @@ impl UiState {
             display: Display::default(),
             panes: Default::default(),
             hover: None,
+            focused_plane: None,
+            orbit: Orbit::default(),
+            over_overview: false,
+            selection: BTreeSet::new(),
+            snap: Snap::default(),
+            snapping: Vec::new(),
+            labels_revision: 0,
+            tally: Tally::default(),
+            spots_at_hand: None,
             region_depth: None,
             training: TrainingState::new(config),
             picks: PickState::default(),
@@ -358,6 +412,7 @@ impl UiState {
             left_behind: Vec::new(),
             frame_secs: None,
         };
+        state.tally = Tally::of(state.document.annotations());
         state.keep_choices_valid();
         state.look_for_a_run();
         state
@@ -422,6 +477,9 @@ impl UiState {
     /// What must follow any change of labels or classes.
     pub fn after_edit(&mut self) {
         self.set_changed = true;
+        self.labels_revision += 1;
+        self.tally = Tally::of(self.document.annotations());
+        self.prune_selection();
         self.picks.labels_changed();
         self.keep_choices_valid();
     }
@@ -446,6 +504,7 @@ impl UiState {
         }
         self.current = Some(id);
         self.focus_changed = true;
+        self.selection.clear();
         self.picks.reviewed = None;
         for pane in &mut self.panes {
             pane.view = None;
@@ -492,7 +551,12 @@ impl UiState {
         let (name, expected) = (known.name.clone(), known.shape);
         if expected != shape {
             let text = |[z, y, x]: [usize; 3]| format!("{x} × {y} × {z}");
-            let detail = format!("it has {} voxels (x, y, z) where the labels belong to {}: {}", text(shape), text(expected), path.display());
+            let detail = format!(
+                "it has {} voxels (x, y, z) where the labels belong to {}: {}",
+                text(shape),
+                text(expected),
+                path.display()
+            );
             self.volumes.insert(id, VolumeState::Failed(detail.clone()));
             self.fail_text(format!("This file is not {name}"), detail);
             return false;
@@ -544,6 +608,11 @@ impl UiState {
         }
     }
 
+    /// Standard deviation in voxels of the low-pass for the eye; 0 where the spacing is unknown.
+    pub fn low_pass_voxels(&self, tomogram: TomogramId) -> f64 {
+        self.spacing(tomogram).map_or(0.0, |spacing| self.display.low_pass_angstrom / WIDTH_PER_DEVIATION / spacing)
+    }
+
     /// Makes the slab thicker or thinner by two slices, so that it stays symmetric about its middle one.
     pub fn change_slab(&mut self, thicker: bool) {
         let slab = self.display.slab;
@@ -570,18 +639,27 @@ impl UiState {
             self.toasts.add("Add a class first, on the right: its name and radius");
             return;
         };
-        let close = match kind {
-            PointKind::Particle(id) => self.document.annotations().class(id).map_or(0.0, |class| class.radius_angstrom),
-            PointKind::Negative => 0.0,
-        };
-        let close = (self.radius_voxels(tomogram, close) * 0.25).max(1.0);
-        let present = self.document.annotations().nearest_point(tomogram, position, close);
-        if present.is_some_and(|point| point.kind == kind) {
+        if self.has_label_at(tomogram, position, kind) {
             self.toasts.add("A label is already here");
             return;
         }
-        let id = self.document.new_id();
-        self.perform(Edit::AddPoint { tomogram, point: Point { id, position, kind } });
+        let click = Click { tomogram, position, kind };
+        if self.snap != Snap::Off && matches!(kind, PointKind::Particle(_)) {
+            self.request(Action::Snap(click));
+        } else {
+            self.place_point(click, position);
+        }
+    }
+
+    /// Whether a label of this kind is so near to a voxel index `(z, y, x)` that another one would say nothing new.
+    pub fn has_label_at(&self, tomogram: TomogramId, position: [f64; 3], kind: PointKind) -> bool {
+        let annotations = self.document.annotations();
+        let close = match kind {
+            PointKind::Particle(id) => annotations.class(id).map_or(0.0, |class| class.radius_angstrom),
+            PointKind::Negative => 0.0,
+        };
+        let close = (self.radius_voxels(tomogram, close) * 0.25).max(1.0);
+        annotations.nearest_point(tomogram, position, close).is_some_and(|point| point.kind == kind)
     }
 
     /// Removes the nearest point within `distance` voxels.

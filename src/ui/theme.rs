@@ -117,6 +117,26 @@ pub const NEGATIVE: Color32 = Color32::from_rgb(0xe6, 0xe6, 0xe6);
 /// The pick under review.
 pub const REVIEWED: Color32 = Color32::from_rgb(0xff, 0xff, 0xff);
 
+/// Inside the rectangle that chooses labels.
+pub const SELECTION_FILL: Color32 = Color32::from_rgba_premultiplied(28, 32, 36, 40);
+/// Edges of the volume in the overview that lie in front.
+pub const BOX_BEFORE: Color32 = Color32::from_rgb(0x8a, 0x93, 0x9f);
+/// Edges of the volume in the overview that lie behind.
+pub const BOX_BEHIND: Color32 = Color32::from_rgb(0x4c, 0x54, 0x5e);
+/// The plane of the XY view in the overview.
+pub const SLICE_PLANE: Color32 = Color32::from_rgba_premultiplied(14, 26, 34, 46);
+
+/// Behind the overview: dark in either theme, as class colours are made for it.
+pub fn overview_canvas(visuals: &Visuals) -> Color32 {
+    if visuals.dark_mode { DARK.canvas } else { Color32::from_rgb(0x24, 0x28, 0x2e) }
+}
+
+/// A colour that distant things fade to, and how much they do, as the overview's shader takes it.
+pub fn fog(colour: Color32, strength: f32) -> [f32; 4] {
+    let [r, g, b, _] = normalised(colour);
+    [r, g, b, strength]
+}
+
 /// The colour map "inferno" of matplotlib (CC0), at ten evenly spaced values: perceptually uniform and safe for colour-blind eyes.
 const INFERNO: [[u8; 3]; HEAT_COLOURS] = [
     [0x00, 0x00, 0x04],
@@ -280,7 +300,36 @@ mod tests {
             assert!(contrast(palette.warning, palette.warning_surface) > 4.5);
             assert!(contrast(palette.on_accent, palette.accent) > 4.5);
             assert!(contrast(palette.strong, palette.selected) > 4.5);
+            for surface in [palette.panel, palette.raised] {
+                assert!(contrast(palette.weak, surface) >= 4.5, "hints");
+                assert!(contrast(palette.accent, surface) >= 4.5, "links and counts");
+            }
+            assert!(contrast(palette.weak, palette.sunken) >= 4.5, "hints in fields");
+            for surface in [palette.button, palette.button_hover, palette.button_press, palette.selected] {
+                assert!(contrast(palette.strong, surface) >= 4.5, "buttons");
+                assert!(contrast(palette.text, surface) >= 4.5, "buttons");
+            }
+            for surface in [palette.error_surface, palette.warning_surface] {
+                assert!(contrast(palette.text, surface) >= 4.5, "what a banner says");
+            }
         }
+    }
+
+    #[test]
+    fn text_on_slices_and_on_the_overview_is_legible() {
+        for theme in [Visuals::dark(), Visuals::light()] {
+            let canvas = overview_canvas(&theme);
+            assert!(contrast(ON_SLICE, canvas) >= 4.5);
+            for index in 0..8 {
+                let colour = class_colour(crate::labels::default_colour(index));
+                assert!(contrast(colour, canvas) >= 2.5, "class {index} on the overview: {}", contrast(colour, canvas));
+            }
+        }
+        // Text on a slice has a chip behind it, which darkens even a white slice.
+        let [.., alpha] = CHIP.to_array();
+        let grey = 255 - alpha;
+        let behind = Color32::from_rgb(grey, grey, grey);
+        assert!(contrast(ON_SLICE, behind) >= 4.5, "{}", contrast(ON_SLICE, behind));
     }
 
     #[test]

@@ -204,17 +204,25 @@ pub fn problems(state: &UiState) -> Vec<Problem> {
         problems.push(problem(true, "No class", "Add one under Classes: its name and its radius"));
         return problems;
     }
-    let total = annotations.counts(None).total_particles();
+    let total = state.tally.all().total_particles();
     if total == 0 {
         problems.push(problem(true, "No labels", "Click on a few particles in the XY view"));
     } else {
-        for class in annotations.classes.iter().filter(|class| annotations.count(class.id) == 0) {
+        let counts = annotations.classes.iter().zip(&state.tally.all().particles);
+        for (class, _) in counts.filter(|(_, count)| **count == 0) {
             problems.push(problem(
                 false,
                 format!("{} has no label", class.name),
                 "Label some, or remove the class: it would learn that there are none",
             ));
         }
+    }
+    if tomograms.len() == 1 && total > 0 {
+        problems.push(problem(
+            false,
+            "There is one tomogram only",
+            "Open others too, unlabelled ones as well: a network that has seen several picks better in all of them",
+        ));
     }
     let opening = tomograms.iter().filter(|tomogram| matches!(state.volumes.get(&tomogram.id), Some(VolumeState::Opening)));
     let opening = opening.count();

@@ -17,6 +17,7 @@
 //! fails then, the operating system ends this program (SIGBUS): no program that maps files can rule that out. Do not
 //! overwrite a tomogram in place while it is open; replacing it by a rename, as [`MrcWriter`] does, is safe.
 
+mod centre;
 mod describe;
 mod error;
 #[allow(unsafe_code, reason = "memory maps; each use states its invariant")]
@@ -47,6 +48,7 @@ use serde::Serialize;
 use crate::geometry::VoxelBox;
 
 pub use crate::files::is_url;
+pub use centre::{Density, local_centre};
 pub use describe::{Description, VoxelValue, describe};
 pub use error::VolumeError;
 pub use memory::MemoryVolume;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use egui::{Event, Key, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, TouchPhase, vec2};
+use egui::{Event, Key, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, TouchPhase, Vec2, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
 use semietpicker::geometry::distance;
@@ -111,6 +111,7 @@ impl Pretend {
                     self.hear(format!("update with {labels} labels"));
                 }
                 Command::Focus { position, .. } => self.hear(format!("focus {position:?}")),
+                Command::LiveViewEvery(secs) => self.hear(format!("live view every {secs:?}")),
                 Command::Stop => break,
                 _ => self.hear("something else".to_owned()),
             }
@@ -167,6 +168,20 @@ impl Window {
     }
 
     pub fn with(folder: tempfile::TempDir, document: Document) -> Self {
+        Self::of_size(folder, document, vec2(1280.0, 720.0), 1.0)
+    }
+
+    /// As [`Window::with_class`], of this size in points and with so many pixels per point.
+    pub fn with_class_and_size(size: Vec2, pixels_per_point: f32) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let project = Project::create(&folder.path().join("balls")).expect("the temporary folder is writable");
+        let mut window = Self::of_size(folder, Document::new(project), size, pixels_per_point);
+        window.open("tomo.mrc", Some(SPACING));
+        window.add_class("ball", 20.0);
+        window
+    }
+
+    pub fn of_size(folder: tempfile::TempDir, document: Document, size: Vec2, pixels_per_point: f32) -> Self {
         let heard = Heard::default();
         let service = heard.clone();
         let build = move |creation: &mut eframe::CreationContext<'_>| {
@@ -177,7 +192,7 @@ impl Window {
             let state = creation.wgpu_render_state.as_ref();
             App::new(&creation.egui_ctx, state, session, document, &options).expect("threads")
         };
-        let mut builder = Harness::builder().with_size(vec2(1280.0, 720.0)).with_max_steps(60);
+        let mut builder = Harness::builder().with_size(size).with_pixels_per_point(pixels_per_point).with_max_steps(60);
         if has_adapter() {
             builder = builder.wgpu();
         }

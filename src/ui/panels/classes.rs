@@ -16,8 +16,8 @@ pub fn classes_ui(ui: &mut Ui, state: &mut UiState) {
         if classes.is_empty() {
             super::hint(ui, "Name what you want to pick and give its radius; then click on particles in the views");
         } else {
-            let in_all = state.document.annotations().counts(None);
-            let here = state.current.map(|id| state.document.annotations().counts(Some(id))).unwrap_or_default();
+            let in_all = state.tally.all().clone();
+            let here = state.current.map(|id| state.tally.of_tomogram(id)).unwrap_or_default();
             Grid::new("classes").num_columns(5).spacing(vec2(6.0, 4.0)).min_col_width(0.0).show(ui, |ui| {
                 for (index, class) in classes.iter().enumerate() {
                     let counts = (here.particles.get(index).copied(), in_all.particles.get(index).copied());

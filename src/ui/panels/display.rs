@@ -2,6 +2,7 @@
 
 use egui::{Button, ComboBox, RangeSlider, Rect, Sense, Slider, Stroke, Ui, pos2, vec2};
 
+use crate::ui::options::ScoreCue;
 use crate::ui::state::{MAX_SLAB, UiState, VolumeState};
 use crate::ui::theme;
 
@@ -32,7 +33,50 @@ pub fn display_ui(ui: &mut Ui, state: &mut UiState) {
             }
             super::hint(ui, "slices, for the eye only");
         });
+        low_pass_ui(ui, state);
         heatmap_ui(ui, state);
+        score_ui(ui, state);
+    });
+}
+
+/// Widest low-pass, in angstrom.
+const MAX_LOW_PASS: f64 = 500.0;
+
+fn low_pass_ui(ui: &mut Ui, state: &mut UiState) {
+    let Some((tomogram, _)) = state.open_volume() else {
+        return;
+    };
+    let known = state.spacing(tomogram).is_some();
+    ui.horizontal(|ui| {
+        let label = ui.label("Low-pass").id;
+        let width = &mut state.display.low_pass_angstrom;
+        let field = egui::DragValue::new(width).range(0.0..=MAX_LOW_PASS).speed(0.5).max_decimals(0).suffix(" Å");
+        let hint = "Width of a Gaussian at half its height, within the plane of each view; 0 for none. \
+            For the eye only: it never reaches training";
+        let response = ui.add_enabled(known, field).labelled_by(label).on_hover_text(hint);
+        response.on_disabled_hover_text("The spacing of this tomogram is not known: type it above the views");
+        if ui.add_enabled(*width > 0.0, Button::new("None")).accessible_name("No low-pass").clicked() {
+            *width = 0.0;
+        }
+        super::hint(ui, "wide, for the eye only");
+    });
+}
+
+fn score_ui(ui: &mut Ui, state: &mut UiState) {
+    if state.picks.is_empty() {
+        return;
+    }
+    ui.horizontal(|ui| {
+        ui.checkbox(&mut state.display.picks, "Picks").on_hover_text("Show picks above the thresholds (P)");
+        let cue = &mut state.display.score_cue;
+        let name = ScoreCue::ALL.iter().find(|(other, _)| other == cue).map_or("", |(_, name)| *name);
+        let combo = ComboBox::from_id_salt("score").selected_text(name).width(84.0).show_ui(ui, |ui| {
+            for (value, name) in ScoreCue::ALL {
+                ui.selectable_value(cue, value, name);
+            }
+        });
+        combo.response.accessible_name("Score shown by").on_hover_text("How the score of a pick shows in the views");
+        super::hint(ui, "shows the score");
     });
 }
 

@@ -3,12 +3,18 @@
 use egui::{Align2, Color32, FontId, Pos2, Rect, Shape, Stroke, StrokeKind, pos2, vec2};
 
 use crate::geometry::VoxelBox;
-use crate::labels::{PointKind, TomogramId, cue};
+use crate::labels::{ItemId, PointKind, TomogramId};
 use crate::render::view::AXIS_NAMES;
 use crate::render::{Marker, MarkerStyle, Plane, View, section_radius};
 use crate::ui::picks::project_class;
+use crate::ui::spots::{SpotOf, Spots};
 use crate::ui::state::{Drag, UiState};
 use crate::ui::theme;
+
+/// Spots near a slice above which only those whose spheres reach it are drawn: the dots of all others would only be a haze.
+const MOST_WITH_DOTS: usize = 4000;
+/// Letters in a view at most; more could not be read.
+const MOST_CUES: usize = 400;
 
 /// Where a pane is and what it shows.
 #[derive(Clone, Copy)]
@@ -47,20 +53,33 @@ impl Frame {
     }
 
     /// The section of a sphere of `radius` voxels, or a faint dot within twice the radius beyond it.
-    fn section(&self, index: [f64; 3], radius: f64, (width, style): (f32, MarkerStyle), colour: Color32) -> Option<Marker> {
+    fn section(&self, index: [f64; 3], radius: f64, line: (f32, MarkerStyle), colour: Color32) -> Option<Marker> {
+        self.section_or_dot(index, radius, line, (colour, 1.0), true)
+    }
+
+    /// As [`Frame::section`], with an opacity, and without the dot where `dots` are not wanted.
+    fn section_or_dot(
+        &self,
+        index: [f64; 3],
+        radius: f64,
+        (width, style): (f32, MarkerStyle),
+        (colour, opacity): (Color32, f32),
+        dots: bool,
+    ) -> Option<Marker> {
         let away = (index[self.plane.depth()] - self.depth as f64).abs();
         let centre = self.screen(index);
         match section_radius(radius, away) {
             Some(section) => {
                 let points = ((section * self.view.points_per_voxel) as f32).max(2.5);
-                self.marker(centre, points, width, style, theme::marker_colour(colour, 1.0))
+                self.marker(centre, points, width, style, theme::marker_colour(colour, opacity))
             }
             None => {
                 let fade = 1.0 - (away - radius) / (2.0 * radius);
-                if fade <= 0.0 {
+                if fade <= 0.0 || !dots {
                     return None;
                 }
-                self.marker(centre, 1.6, 0.0, MarkerStyle::Dot, theme::marker_colour(colour, 0.55 * fade as f32 + 0.1))
+                let faint = (0.55 * fade as f32 + 0.1) * opacity;
+                self.marker(centre, 1.6, 0.0, MarkerStyle::Dot, theme::marker_colour(colour, faint))
             }
         }
     }
@@ -73,21 +92,12 @@ pub struct Cue {
     colour: Color32,
 }
 
-/// The radius at which "not a particle" is drawn, in voxels: that of the smallest class.
-fn negative_radius(state: &UiState, tomogram: TomogramId) -> f64 {
-    let classes = state.document.annotations().classes.iter();
-    let smallest = classes.map(|class| class.radius_angstrom).fold(f64::INFINITY, f64::min);
-    if smallest.is_finite() { state.radius_voxels(tomogram, smallest) } else { 5.0 }
-}
-
-/// Radius in voxels, colour and letter of a kind of point.
-fn look(state: &UiState, tomogram: TomogramId, kind: PointKind) -> (f64, Color32, Option<char>) {
-    let annotations = state.document.annotations();
+/// Radius in voxels and colour of a kind of point.
+fn look(state: &UiState, tomogram: TomogramId, kind: PointKind) -> (f64, Color32) {
     match kind {
-        PointKind::Negative => (negative_radius(state, tomogram), theme::NEGATIVE, None),
-        PointKind::Particle(id) => annotations.class(id).map_or((5.0, theme::NEGATIVE, None), |class| {
-            let letter = annotations.class_index(id).map(cue);
-            (state.radius_voxels(tomogram, class.radius_angstrom), theme::class_colour(class.colour), letter)
+        PointKind::Negative => (state.negative_radius(tomogram), theme::NEGATIVE),
+        PointKind::Particle(id) => state.document.annotations().class(id).map_or((5.0, theme::NEGATIVE), |class| {
+            (state.radius_voxels(tomogram, class.radius_angstrom), theme::class_colour(class.colour))
         }),
     }
 }
@@ -95,70 +105,101 @@ fn look(state: &UiState, tomogram: TomogramId, kind: PointKind) -> (f64, Color32
 /// The markers of a pane, picks below labels. `cursor` is where a click would add a point, `moved` where a dragged point is.
 pub fn markers(
     state: &UiState,
+    spots: &Spots,
     tomogram: TomogramId,
     frame: &Frame,
     cursor: Option<[f64; 3]>,
     moved: Option<[f64; 3]>,
 ) -> (Vec<Marker>, Vec<Cue>) {
+    let depth = frame.depth as f64;
+    let plane = frame.plane;
+    let (one, three) = (spots.largest_radius, 3.0 * spots.largest_radius);
+    let dots = spots.count_within(plane, depth - three, depth + three) <= MOST_WITH_DOTS;
+    let reach = if dots { three } else { one };
+    let dragged = dragged_point(state);
     let mut markers = Vec::new();
+    let mut labels = Vec::new();
     let mut cues = Vec::new();
-    let annotations = state.document.annotations();
-    if state.display.picks
-        && let Some(set) = state.picks.set(tomogram)
-    {
-        let thresholds: Vec<f32> = (0..set.classes.len()).map(|index| state.picks.threshold(set, index)).collect();
-        let looks: Vec<(f64, Color32)> = set
-            .classes
-            .iter()
-            .map(|class| {
-                let own = project_class(annotations, class).unwrap_or(class);
-                (state.radius_voxels(tomogram, own.radius_angstrom), theme::class_colour(own.colour))
-            })
-            .collect();
-        for (index, pick) in set.picks.iter().enumerate() {
-            let Some(&(radius, colour)) = looks.get(pick.class) else {
-                continue;
-            };
-            if pick.score < thresholds[pick.class] {
-                continue;
+    for spot in spots.within(plane, depth - reach, depth + reach) {
+        let mut spot = *spot;
+        let mut is_chosen = false;
+        match spot.of {
+            SpotOf::Label(id) => {
+                if let (Some(moved), true) = (moved, dragged == Some(id)) {
+                    spot.position = moved;
+                }
+                is_chosen = state.selection.contains(&id);
             }
-            markers.extend(frame.section(pick.position, radius, (1.4, MarkerStyle::Dashed), colour));
-            if state.picks.reviewed == Some(index) {
-                markers.extend(frame.section(pick.position, radius * 1.25, (1.6, MarkerStyle::Ring), theme::REVIEWED));
-            }
+            SpotOf::Pick(_) => {}
+        }
+        let line = (spot.width, spot.style);
+        let Some(marker) = frame.section_or_dot(spot.position, spot.radius, line, (spot.colour, spot.opacity), dots) else {
+            continue;
+        };
+        let into = if matches!(spot.of, SpotOf::Label(_)) { &mut labels } else { &mut markers };
+        into.push(marker);
+        let section = marker.shape[2] / frame.pixels_per_point;
+        if is_chosen {
+            let centre = frame.screen(spot.position);
+            let colour = theme::marker_colour(theme::REVIEWED, 1.0);
+            into.extend(frame.marker(centre, section * 1.12 + 2.5, 1.6, MarkerStyle::Ring, colour));
+        }
+        if let Some(letter) = spot.letter
+            && section >= 6.0
+            && cues.len() < MOST_CUES
+        {
+            let at = frame.screen(spot.position) + vec2(1.0, -1.0) * (section * 0.72 + 5.0);
+            cues.push(Cue { at, letter, colour: theme::faded(spot.colour, spot.opacity) });
         }
     }
-    if state.display.labels
-        && let Some(labels) = annotations.labels(tomogram)
-    {
-        let dragged = state.panes.iter().find_map(|pane| match pane.drag {
-            Some(Drag::Point(point)) => Some(point.id),
-            _ => None,
-        });
-        for point in labels.points.values() {
-            let position = if dragged == Some(point.id) { moved.unwrap_or(point.position) } else { point.position };
-            let (radius, colour, letter) = look(state, tomogram, point.kind);
-            let style = if point.kind == PointKind::Negative { MarkerStyle::Crossed } else { MarkerStyle::Ring };
-            let Some(marker) = frame.section(position, radius, (1.9, style), colour) else {
-                continue;
-            };
-            markers.push(marker);
-            let section = marker.shape[2] / frame.pixels_per_point;
-            if let Some(letter) = letter
-                && section >= 6.0
-            {
-                let at = frame.screen(position) + vec2(1.0, -1.0) * (section * 0.72 + 5.0);
-                cues.push(Cue { at, letter, colour });
-            }
-        }
+    markers.extend(reviewed(state, tomogram, frame));
+    markers.append(&mut labels);
+    for click in state.snapping.iter().filter(|click| click.tomogram == tomogram) {
+        markers.extend(outline(state, tomogram, frame, click.position, click.kind, 0.7));
     }
     if let (Some(position), Some(kind)) = (cursor, state.kind) {
-        let (radius, colour, _) = look(state, tomogram, kind);
-        let style = if kind == PointKind::Negative { MarkerStyle::Crossed } else { MarkerStyle::Ring };
-        let points = ((radius * frame.view.points_per_voxel) as f32).max(2.5);
-        markers.extend(frame.marker(frame.screen(position), points, 1.2, style, theme::marker_colour(colour, 0.45)));
+        markers.extend(outline(state, tomogram, frame, position, kind, 0.45));
     }
     (markers, cues)
+}
+
+/// The ring around the pick under review.
+fn reviewed(state: &UiState, tomogram: TomogramId, frame: &Frame) -> Option<Marker> {
+    let set = state.picks.set(tomogram).filter(|_| state.display.picks)?;
+    let pick = set.picks.get(state.picks.reviewed?)?;
+    let class = set.classes.get(pick.class)?;
+    let own = project_class(state.document.annotations(), class).unwrap_or(class);
+    let radius = state.radius_voxels(tomogram, own.radius_angstrom) * 1.25;
+    frame.section(pick.position, radius, (1.6, MarkerStyle::Ring), theme::REVIEWED)
+}
+
+/// The label that is being dragged in any view.
+fn dragged_point(state: &UiState) -> Option<ItemId> {
+    state.panes.iter().find_map(|pane| match pane.drag {
+        Some(Drag::Point(point)) => Some(point.id),
+        _ => None,
+    })
+}
+
+/// A point that is not there yet.
+fn outline(
+    state: &UiState,
+    tomogram: TomogramId,
+    frame: &Frame,
+    position: [f64; 3],
+    kind: PointKind,
+    opacity: f32,
+) -> Option<Marker> {
+    let (radius, colour) = look(state, tomogram, kind);
+    let style = if kind == PointKind::Negative { MarkerStyle::Crossed } else { MarkerStyle::Ring };
+    let points = ((radius * frame.view.points_per_voxel) as f32).max(2.5);
+    frame.marker(frame.screen(position), points, 1.2, style, theme::marker_colour(colour, opacity))
+}
+
+/// Draws the rectangle that chooses labels.
+pub fn paint_selection(painter: &egui::Painter, rect: Rect) {
+    painter.rect_filled(rect, 0.0, theme::SELECTION_FILL);
+    painter.rect_stroke(rect, 0.0, Stroke::new(1.0, theme::ON_SLICE), StrokeKind::Inside);
 }
 
 /// Text that stays legible on any grey.
@@ -170,7 +211,7 @@ fn text_with_halo(painter: &egui::Painter, at: Pos2, align: Align2, text: &str, 
 }
 
 /// Text on a dark chip, for what must be read at any time.
-fn text_on_chip(painter: &egui::Painter, at: Pos2, align: Align2, text: &str, size: f32) {
+pub fn text_on_chip(painter: &egui::Painter, at: Pos2, align: Align2, text: &str, size: f32) {
     let galley = painter.layout_no_wrap(text.to_owned(), FontId::proportional(size), theme::ON_SLICE);
     let rect = align.anchor_size(at, galley.size() + vec2(8.0, 4.0));
     painter.rect_filled(rect, 3.0, theme::CHIP);
@@ -184,10 +225,19 @@ pub fn paint_cues(painter: &egui::Painter, cues: &[Cue]) {
     }
 }
 
-/// Draws complete regions: solid on their slices, dashed and faint on others. `drawn` is one being drawn.
-pub fn paint_regions(painter: &egui::Painter, state: &UiState, tomogram: TomogramId, frame: &Frame, drawn: Option<VoxelBox>) {
+/// Draws complete regions: solid on their slices, dashed and faint on others. `drawn` is one being drawn or changed, the latter with
+/// the identity of the region that it was.
+pub fn paint_regions(
+    painter: &egui::Painter,
+    state: &UiState,
+    tomogram: TomogramId,
+    frame: &Frame,
+    drawn: Option<(Option<ItemId>, VoxelBox)>,
+) {
     let regions = state.document.annotations().labels(tomogram).into_iter().flat_map(|labels| labels.regions.values());
-    let boxes = regions.map(|region| (region.voxels, false)).chain(drawn.map(|voxels| (voxels, true)));
+    let changed = drawn.and_then(|(id, _)| id);
+    let regions = regions.filter(|region| Some(region.id) != changed);
+    let boxes = regions.map(|region| (region.voxels, false)).chain(drawn.map(|(_, voxels)| (voxels, true)));
     for (voxels, is_new) in boxes {
         let (across, down, deep) = (frame.plane.horizontal(), frame.plane.vertical(), frame.plane.depth());
         let corner = |corner: [usize; 3]| frame.view.screen_from_image(frame.rect, [corner[across] as f64, corner[down] as f64]);
@@ -227,12 +277,19 @@ pub fn paint_crosshair(painter: &egui::Painter, crosshair: [usize; 3], frame: &F
     }
 }
 
-/// Names the plane and its slice, and the slab when there is one.
-pub fn paint_title(painter: &egui::Painter, frame: &Frame, slab: usize) {
+/// Names the plane and its slice, and what was done to it for the eye: a slab of slices, a low-pass of so many angstrom.
+pub fn paint_title(painter: &egui::Painter, frame: &Frame, slab: usize, low_pass_angstrom: Option<f64>) {
     let axis = frame.plane.depth();
-    let slab = if slab > 1 { format!("   mean of {slab} slices, for the eye only") } else { String::new() };
+    let mut eye = Vec::new();
+    if slab > 1 {
+        eye.push(format!("mean of {slab} slices"));
+    }
+    if let Some(width) = low_pass_angstrom {
+        eye.push(format!("low-pass {width:.0} Å"));
+    }
+    let eye = if eye.is_empty() { String::new() } else { format!("   {}, for the eye only", eye.join(", ")) };
     let slices = frame.shape[axis];
-    let text = format!("{}   {} {} / {}{slab}", frame.plane.name(), AXIS_NAMES[axis], frame.depth, slices.saturating_sub(1));
+    let text = format!("{}   {} {} / {}{eye}", frame.plane.name(), AXIS_NAMES[axis], frame.depth, slices.saturating_sub(1));
     let at = frame.rect.left_top() + vec2(5.0, 5.0);
     text_on_chip(painter, at, Align2::LEFT_TOP, &text, 12.0);
 }

@@ -42,7 +42,7 @@ pub fn regions_ui(ui: &mut Ui, state: &mut UiState) {
             if mark.on_hover_text("Every particle in this tomogram has been labelled").clicked() {
                 state.add_region(whole);
             }
-            if ui.button("Draw a box").on_hover_text("Drag in XY; choose the slices above the views").clicked() {
+            if ui.button("Draw a box").on_hover_text("Drag in a view; edges can be moved in every view").clicked() {
                 state.tool = Tool::Region;
             }
         });
@@ -71,5 +71,5 @@ pub fn region_depth_ui(ui: &mut Ui, state: &mut UiState) {
             state.region_depth = Some([slices[0], slices[1].max(slices[0])]);
         }
     }
-    ui.label(RichText::new("drag in XY").color(theme::palette(ui.visuals()).weak));
+    ui.label(RichText::new("drag in a view; edges can be moved").color(theme::palette(ui.visuals()).weak));
 }

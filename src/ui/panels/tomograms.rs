@@ -56,7 +56,7 @@ pub fn path_ui(ui: &mut Ui, state: &mut UiState) {
 fn row_ui(ui: &mut Ui, state: &mut UiState, id: TomogramId, name: &str) {
     let palette = theme::palette(ui.visuals());
     let chosen = state.current == Some(id);
-    let counts = state.document.annotations().counts(Some(id));
+    let counts = state.tally.of_tomogram(id);
     let labels = counts.total_particles() + counts.negatives;
     let volume = state.volumes.get(&id);
     let (badge, colour, explanation): (String, Color32, String) = match volume {
@@ -122,7 +122,8 @@ fn row_ui(ui: &mut Ui, state: &mut UiState, id: TomogramId, name: &str) {
         ui.add(Label::new(RichText::new(name).color(text_colour)).truncate().selectable(false));
     });
     if failed {
-        let find = ui.button("Find its file…").on_hover_text("Choose where the file is now; others that moved with it are found too");
+        let find =
+            ui.button("Find its file…").on_hover_text("Choose where the file is now; others that moved with it are found too");
         let find = find.accessible_name(format!("Find the file of {name}"));
         if find.clicked() {
             state.request(Action::RelinkDialog(id));

@@ -3,6 +3,7 @@
 use egui::{Button, Layout, MenuBar, ThemePreference, Ui};
 
 use crate::ui::document::SaveState;
+use crate::ui::options::OverviewPlace;
 use crate::ui::state::{Action, UiState};
 use crate::ui::theme;
 use crate::ui::training::Phase;
@@ -15,6 +16,7 @@ pub fn top_bar_ui(ui: &mut Ui, state: &mut UiState) {
         ui.menu_button("View", |ui| view_menu(ui, state));
         ui.menu_button("Training", |ui| train_menu(ui, state));
         ui.menu_button("Help", |ui| {
+            item(ui, state, "First steps", "", true, |state| state.forms.first_steps = true);
             item(ui, state, "Keys and mouse", "?", true, |state| state.forms.help = true);
         });
         ui.with_layout(Layout::right_to_left(egui::Align::Center), |ui| summary(ui, state));
@@ -54,7 +56,8 @@ fn summary(ui: &mut Ui, state: &UiState) {
 fn item(ui: &mut Ui, state: &mut UiState, text: &str, key: &str, enabled: bool, act: impl FnOnce(&mut UiState)) {
     let weak = theme::palette(ui.visuals()).weak;
     let button = Button::new(text).shortcut_text(egui::RichText::new(key).color(weak));
-    if ui.add_enabled(enabled, button).clicked() {
+    // Otherwise the key would be part of the name.
+    if ui.add_enabled(enabled, button).accessible_name(text).clicked() {
         act(state);
         ui.close();
     }
@@ -86,10 +89,18 @@ fn edit_menu(ui: &mut Ui, state: &mut UiState) {
     let named = |verb: &str, name: &Option<String>| name.as_ref().map_or(verb.to_owned(), |name| format!("{verb} {name}"));
     item(ui, state, &named("Undo", &undo), "Ctrl+Z", undo.is_some(), |state| state.request(Action::Undo));
     item(ui, state, &named("Redo", &redo), "Ctrl+Shift+Z", redo.is_some(), |state| state.request(Action::Redo));
+    ui.separator();
+    let chosen = !state.selection.is_empty();
+    if let Some(kind) = state.kind {
+        let text = format!("Make chosen labels {}", state.kind_name(kind));
+        item(ui, state, &text, "C", chosen, |state| state.change_selected(kind));
+    }
+    item(ui, state, "Remove chosen labels", "Delete", chosen, UiState::remove_selected);
+    item(ui, state, "Choose no labels", "Escape", chosen, |state| state.selection.clear());
 }
 
 fn view_menu(ui: &mut Ui, state: &mut UiState) {
-    item(ui, state, "Fit all views", "Home", true, |state| state.panes.iter_mut().for_each(|pane| pane.view = None));
+    item(ui, state, "Fit all views", "Home", true, UiState::fit_views);
     ui.separator();
     ui.checkbox(&mut state.display.labels, "Labels (L)");
     ui.checkbox(&mut state.display.picks, "Picks (P)");
@@ -99,6 +110,12 @@ fn view_menu(ui: &mut Ui, state: &mut UiState) {
     ui.checkbox(&mut state.panels.left, "List of tomograms");
     ui.checkbox(&mut state.panels.right, "Panels on the right");
     ui.checkbox(&mut state.panels.side_views, "XZ and YZ");
+    let mut overview = state.display.overview != OverviewPlace::Hidden;
+    if ui.checkbox(&mut overview, "3D overview (O)").changed() {
+        state.display.overview = state.display.overview.toggled();
+    }
+    ui.separator();
+    zoom_menu(ui, state);
     ui.separator();
     let mut preference = ui.ctx().options(|options| options.theme_preference);
     for (value, name) in
@@ -109,6 +126,16 @@ fn view_menu(ui: &mut Ui, state: &mut UiState) {
             ui.close();
         }
     }
+}
+
+/// Makes the whole window larger or smaller, for large screens and weak eyes.
+fn zoom_menu(ui: &mut Ui, state: &mut UiState) {
+    let ctx = ui.ctx().clone();
+    let percent = (ctx.zoom_factor() * 100.0).round();
+    item(ui, state, "Larger window contents", "Ctrl++", percent < 300.0, |_| egui::gui_zoom::zoom_in(&ctx));
+    item(ui, state, "Smaller window contents", "Ctrl+-", percent > 50.0, |_| egui::gui_zoom::zoom_out(&ctx));
+    let text = format!("Usual size (now {percent} %)");
+    item(ui, state, &text, "Ctrl+0", percent != 100.0, |_| ctx.set_zoom_factor(1.0));
 }
 
 fn train_menu(ui: &mut Ui, state: &mut UiState) {

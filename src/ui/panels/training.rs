@@ -4,6 +4,7 @@ use egui::{ComboBox, DragValue, ProgressBar, RichText, Ui};
 use egui_plot::{Line, Plot};
 
 use crate::train::{DeviceChoice, Method, Preset};
+use crate::ui::options::LiveRate;
 use crate::ui::state::{Action, UiState};
 use crate::ui::theme;
 use crate::ui::training::{Phase, duration, problems};
@@ -97,6 +98,33 @@ fn settings_ui(ui: &mut Ui, state: &mut UiState) {
             config.method = if learns { Method::Semi } else { Method::Supervised };
         }
     });
+    live_rate_ui(ui, state);
+}
+
+/// How often the views follow the run; also while it goes on.
+fn live_rate_ui(ui: &mut Ui, state: &mut UiState) {
+    let mut rate = LiveRate::of(state.training.config.live_view_secs);
+    let before = rate;
+    ui.horizontal(|ui| {
+        ui.label("Live view").on_hover_text("How often heatmap and picks on the screen follow the training");
+        for (value, name) in LiveRate::ALL {
+            let hint = match value {
+                LiveRate::Off => "All the time goes to training",
+                LiveRate::Low => "Every 15 s at most",
+                LiveRate::Live => "Every 3 s at most",
+            };
+            let response = ui.selectable_value(&mut rate, value, name).on_hover_text(hint);
+            response.widget_info(|| {
+                egui::WidgetInfo::selected(egui::Role::RadioButton, true, before == value, format!("Live view {name}"))
+            });
+        }
+    });
+    if rate != before {
+        state.training.config.live_view_secs = rate.secs();
+        if state.training.is_active() {
+            state.request(Action::LiveViewEvery(rate.secs()));
+        }
+    }
 }
 
 fn problems_ui(ui: &mut Ui, state: &UiState) {

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use egui::accesskit::Role;
 use egui::emath::GuiRounding as _;
-use egui::{Event, Id, Key, MouseWheelUnit, PointerButton, Pos2, Rect, Response, Sense, Ui, WidgetInfo, vec2};
+use egui::{Event, EventFilter, Id, Key, MouseWheelUnit, Pos2, Rect, Response, Sense, Stroke, StrokeKind, Ui, WidgetInfo};
 use egui_wgpu::Callback;
 
 use super::overlay::{self, Frame};
+use super::{overview, pointer};
 use crate::geometry::VoxelBox;
-use crate::labels::{Edit, TomogramId};
+use crate::labels::{Region, TomogramId};
 use crate::render::{HeatSlice, PaneCallback, Plane, SliceImage, SliceRequest, View, level_for};
+use crate::ui::options::OverviewPlace;
 use crate::ui::state::{Drag, Hover, Tool, UiState, VolumeState};
 use crate::ui::theme;
 
@@ -19,20 +21,71 @@ const POINTS_PER_SLICE: f32 = 20.0;
 /// Values of the heatmap from which it begins to show, and at which it is fully there.
 const HEAT_RANGE: [f32; 2] = [0.08, 0.45];
 
+/// A place for a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pane {
+    Slice(Plane),
+    Overview,
+}
+
+/// What goes where: the main view, those beside it, and whether there is room for the latter.
+fn arrangement(width: f32, side_views: bool, place: OverviewPlace) -> (Pane, Vec<Pane>) {
+    let [xy, xz, yz] = Plane::ALL.map(Pane::Slice);
+    let mut side = if side_views { vec![xz, yz] } else { Vec::new() };
+    let main = match place {
+        OverviewPlace::Hidden => xy,
+        OverviewPlace::Beside => {
+            side.push(Pane::Overview);
+            xy
+        }
+        OverviewPlace::Large => {
+            side.insert(0, xy);
+            Pane::Overview
+        }
+    };
+    if width <= NARROW {
+        // The overview was asked for, so it stays when the side views go.
+        side.retain(|pane| !matches!(pane, Pane::Slice(Plane::Xz | Plane::Yz)));
+    }
+    (main, side)
+}
+
+/// Width in points below which the side views have no room.
+const NARROW: f32 = 420.0;
+
 /// Draws the views into what is left of the window.
 pub fn views_ui(ui: &mut Ui, state: &mut UiState) {
     state.hover = None;
+    state.focused_plane = None;
+    state.over_overview = false;
     let rect = ui.available_rect_before_wrap();
     let gap = 4.0;
-    let side_width = (rect.width() * 0.36).clamp(160.0, 620.0);
-    let show_side = state.panels.side_views && rect.width() > 420.0;
-    let main = if show_side { rect.with_max_x(rect.right() - side_width - gap) } else { rect };
-    pane_ui(ui, state, Plane::Xy, main);
-    if show_side {
-        let side = rect.with_min_x(main.right() + gap);
-        let middle = side.center().y;
-        pane_ui(ui, state, Plane::Xz, side.with_max_y(middle - gap / 2.0));
-        pane_ui(ui, state, Plane::Yz, side.with_min_y(middle + gap / 2.0));
+    let (main, side) = arrangement(rect.width(), state.panels.side_views, state.display.overview);
+    if side.is_empty() {
+        view_ui(ui, state, main, rect);
+        return;
+    }
+    let (main_rect, column) = if rect.width() > NARROW {
+        let width = (rect.width() * 0.36).clamp(160.0, 620.0);
+        let left = rect.with_max_x(rect.right() - width - gap);
+        (left, rect.with_min_x(left.right() + gap))
+    } else {
+        let upper = rect.with_max_y(rect.top() + (rect.height() - gap) * 0.6);
+        (upper, rect.with_min_y(upper.bottom() + gap))
+    };
+    view_ui(ui, state, main, main_rect);
+    let count = side.len() as f32;
+    let height = ((column.height() - gap * (count - 1.0)) / count).max(1.0);
+    for (index, pane) in side.into_iter().enumerate() {
+        let top = column.top() + index as f32 * (height + gap);
+        view_ui(ui, state, pane, Rect::from_x_y_ranges(column.x_range(), top..=top + height));
+    }
+}
+
+fn view_ui(ui: &mut Ui, state: &mut UiState, pane: Pane, rect: Rect) {
+    match pane {
+        Pane::Slice(plane) => pane_ui(ui, state, plane, rect),
+        Pane::Overview => overview::overview_ui(ui, state, rect),
     }
 }
 
@@ -41,7 +94,8 @@ pub fn wanted_slice(state: &UiState, plane: Plane, max_side: usize) -> Option<(T
     let (tomogram, _) = state.open_volume()?;
     let depth = state.crosshair[plane.depth()];
     let level = state.panes[plane.index()].level;
-    Some((tomogram, SliceRequest { plane, depth, slab: state.display.slab, max_side, level }))
+    let low_pass_voxels = state.low_pass_voxels(tomogram);
+    Some((tomogram, SliceRequest { plane, depth, slab: state.display.slab, max_side, level, low_pass_voxels }))
 }
 
 fn pane_ui(ui: &mut Ui, state: &mut UiState, plane: Plane, rect: Rect) {
@@ -87,26 +141,37 @@ fn pane_ui(ui: &mut Ui, state: &mut UiState, plane: Plane, rect: Rect) {
 
     let pointer = response.hover_pos().or_else(|| response.interact_pointer_pos());
     let hovered = pointer.map(index_at).filter(|index| inside(*index));
+    let mut edge = None;
     if response.contains_pointer()
         && let Some(index) = hovered
         && let Some(value) = slice.value_at(plane.image_from_index(index))
     {
-        state.hover = Some(Hover { plane, index, value });
+        edge = pointer::edge_under(state, tomogram, &frame, plane.image_from_index(index));
+        state.hover = Some(Hover { plane, index, value, on_edge: edge.is_some() });
     }
 
-    point(ui, state, &frame, &response);
-    let moved = match (state.panes[plane.index()].drag, response.interact_pointer_pos()) {
-        (Some(Drag::Point(point)), Some(pos)) => Some(moved_point(point.position, &frame, index_at(pos))),
+    pointer::point(ui, state, &frame, &response);
+    let drag = state.panes[plane.index()].drag;
+    let dragged_to = response.interact_pointer_pos().filter(|_| drag.is_some());
+    let moved = match (drag, dragged_to) {
+        (Some(Drag::Point(point)), Some(pos)) => Some(pointer::moved_point(point.position, &frame, index_at(pos))),
         _ => None,
     };
-    let drawn = match (state.panes[plane.index()].drag, response.interact_pointer_pos()) {
-        (Some(Drag::Region(start)), Some(pos)) => drawn_region(state, &frame, start, view.image_from_screen(rect, pos)),
+    let drawn = match (drag, dragged_to) {
+        (Some(Drag::Region(start)), Some(pos)) => {
+            pointer::drawn_region(state, &frame, start, view.image_from_screen(rect, pos)).map(|voxels| (None, voxels))
+        }
+        (Some(Drag::Edges(region, sides)), Some(pos)) => {
+            let Region { id, voxels } = pointer::moved_region(region, sides, &frame, view.image_from_screen(rect, pos));
+            Some((Some(id), voxels))
+        }
         _ => None,
     };
 
-    let idle = state.panes[plane.index()].drag.is_none() && !ui.input(|input| input.key_down(Key::Space));
+    let idle = drag.is_none() && !ui.input(|input| input.key_down(Key::Space) || input.modifiers.shift);
     let cursor = hovered.filter(|_| response.hovered() && idle && state.tool == Tool::Label);
-    let (markers, cues) = overlay::markers(state, tomogram, &frame, cursor, moved);
+    let spots = state.spots(tomogram, shape);
+    let (markers, cues) = overlay::markers(state, &spots, tomogram, &frame, cursor, moved);
     let heat = heat_slice(state, tomogram, plane, depth, slice.request.max_side);
     let callback = pane_callback(ui, state, (plane, rect, view), slice.clone(), contrast, markers, heat);
     painter.add(callback);
@@ -115,9 +180,26 @@ fn pane_ui(ui: &mut Ui, state: &mut UiState, plane: Plane, rect: Rect) {
         overlay::paint_crosshair(&painter, state.crosshair, &frame);
     }
     overlay::paint_cues(&painter, &cues);
-    overlay::paint_title(&painter, &frame, slice.request.slab);
+    if let (Some(Drag::Select(start)), Some(pos)) = (drag, dragged_to) {
+        overlay::paint_selection(&painter, Rect::from_two_pos(view.screen_from_image(rect, start), pos));
+    }
+    let low_pass = (slice.request.low_pass_voxels > 0.0).then_some(state.display.low_pass_angstrom);
+    overlay::paint_title(&painter, &frame, slice.request.slab, low_pass);
     overlay::paint_scale(&painter, &frame, state.spacing(tomogram));
-    set_cursor(ui, state, &response, idle);
+    pointer::set_cursor(ui, state, &response, idle, edge);
+    focus(ui, state, plane, rect, &response);
+}
+
+/// Shows which view has the keyboard's focus, and gives it the arrows, which change its slice.
+fn focus(ui: &Ui, state: &mut UiState, plane: Plane, rect: Rect, response: &Response) {
+    if !response.has_focus() {
+        return;
+    }
+    state.focused_plane = Some(plane);
+    let filter = EventFilter { tab: false, horizontal_arrows: false, vertical_arrows: true, escape: false };
+    ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
+    let stroke = Stroke::new(1.5, theme::palette(ui.visuals()).accent);
+    ui.painter_at(rect).rect_stroke(rect, 0.0, stroke, StrokeKind::Inside);
 }
 
 /// Notes the level of detail that the pane's magnification calls for.
@@ -222,205 +304,9 @@ fn wheel_notches(events: &[Event]) -> f32 {
     events.iter().map(notch).sum()
 }
 
-/// A dragged point keeps its depth.
-fn moved_point(from: [f64; 3], frame: &Frame, to: [f64; 3]) -> [f64; 3] {
-    let mut moved = std::array::from_fn(|axis| to[axis].clamp(0.0, frame.shape[axis].saturating_sub(1) as f64));
-    moved[frame.plane.depth()] = from[frame.plane.depth()];
-    moved
-}
-
-/// The box between two image positions in XY, in whole voxels, with the chosen depth.
-fn drawn_region(state: &UiState, frame: &Frame, from: [f64; 2], to: [f64; 2]) -> Option<VoxelBox> {
-    if frame.plane != Plane::Xy {
-        return None;
-    }
-    let [z, y, x] = frame.shape;
-    let [first, last] = state.region_slices(z);
-    let range = |axis: usize, size: usize| {
-        let (low, high) = (from[axis].min(to[axis]), from[axis].max(to[axis]));
-        let size = size as f64;
-        (low.floor().clamp(0.0, size) as usize, high.ceil().clamp(0.0, size) as usize)
-    };
-    let (left, right) = range(0, x);
-    let (top, bottom) = range(1, y);
-    let voxels = VoxelBox::new([first, top, left], [last + 1, bottom, right]);
-    (!voxels.is_empty()).then_some(voxels)
-}
-
-/// Clicks and drags.
-fn point(ui: &Ui, state: &mut UiState, frame: &Frame, response: &Response) {
-    let Frame { plane, rect, view, depth, shape, .. } = *frame;
-    let image_at = |pos: Pos2| view.image_from_screen(rect, pos);
-    let index_at = |pos: Pos2| plane.index_from_image(image_at(pos), depth);
-    let inside = |index: [f64; 3]| VoxelBox::whole(shape).contains(index);
-    let Some((tomogram, _)) = state.open_volume() else {
-        return;
-    };
-
-    if let Some(pos) = response.interact_pointer_pos() {
-        let index = index_at(pos);
-        let space = ui.input(|input| input.key_down(Key::Space));
-        if response.clicked() && !space && inside(index) {
-            match state.tool {
-                Tool::Label => state.add_point(index),
-                Tool::Look | Tool::Region => state.move_crosshair(index),
-            }
-        }
-        if response.secondary_clicked() && inside(index) {
-            if state.tool == Tool::Region {
-                remove_region_at(state, tomogram, index);
-            } else {
-                let distance = state.grab_distance(tomogram, view.points_per_voxel);
-                state.remove_nearest(index, distance);
-            }
-        }
-        if response.drag_started() {
-            let origin = ui.input(|input| input.pointer.press_origin()).unwrap_or(pos);
-            state.panes[plane.index()].drag = begin_drag(ui, state, frame, response, origin);
-        }
-    }
-
-    let Some(drag) = state.panes[plane.index()].drag else {
-        return;
-    };
-    let pos = response.interact_pointer_pos();
-    match (drag, pos) {
-        (Drag::Pan, _) => {
-            if let Some(view) = &mut state.panes[plane.index()].view {
-                view.pan(response.drag_delta());
-            }
-        }
-        (Drag::Crosshair, Some(pos)) => {
-            let index = index_at(pos);
-            state.move_crosshair(index);
-        }
-        _ => {}
-    }
-    if response.drag_stopped() || pos.is_none() {
-        state.panes[plane.index()].drag = None;
-        match (drag, pos) {
-            (Drag::Point(point), Some(pos)) => {
-                let to = moved_point(point.position, frame, index_at(pos));
-                if to != point.position {
-                    state.perform(Edit::MovePoint { tomogram, id: point.id, from: point.position, to });
-                    state.move_crosshair(to);
-                }
-            }
-            (Drag::Region(start), Some(pos)) => {
-                if let Some(voxels) = drawn_region(state, frame, start, image_at(pos)) {
-                    state.add_region(voxels);
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// What a drag that begins at `origin` moves.
-fn begin_drag(ui: &Ui, state: &UiState, frame: &Frame, response: &Response, origin: Pos2) -> Option<Drag> {
-    let space = ui.input(|input| input.key_down(Key::Space));
-    if response.dragged_by(PointerButton::Middle) || (response.dragged_by(PointerButton::Primary) && space) {
-        return Some(Drag::Pan);
-    }
-    if !response.dragged_by(PointerButton::Primary) {
-        return None;
-    }
-    let image = frame.view.image_from_screen(frame.rect, origin);
-    let index = frame.plane.index_from_image(image, frame.depth);
-    if state.tool == Tool::Region {
-        return (frame.plane == Plane::Xy).then_some(Drag::Region(image));
-    }
-    let (tomogram, _) = state.open_volume()?;
-    let grabbed = (state.tool == Tool::Label && state.display.labels)
-        .then(|| {
-            let distance = state.grab_distance(tomogram, frame.view.points_per_voxel);
-            state.document.annotations().nearest_point(tomogram, index, distance).copied()
-        })
-        .flatten();
-    Some(grabbed.map_or(Drag::Crosshair, Drag::Point))
-}
-
-/// Removes the smallest complete region that contains a voxel index.
-fn remove_region_at(state: &mut UiState, tomogram: TomogramId, index: [f64; 3]) {
-    let labels = state.document.annotations().labels(tomogram);
-    let regions = labels.into_iter().flat_map(|labels| labels.regions.values());
-    let smallest = regions.filter(|region| region.voxels.contains(index)).min_by_key(|region| region.voxels.voxels()).copied();
-    match smallest {
-        Some(region) => {
-            state.perform(Edit::RemoveRegion { tomogram, region });
-        }
-        None => state.toasts.add("No complete region here to remove"),
-    }
-}
-
-fn set_cursor(ui: &Ui, state: &UiState, response: &Response, idle: bool) {
-    if !response.contains_pointer() {
-        return;
-    }
-    let icon = match (state.tool, idle) {
-        (_, false) => egui::CursorIcon::Grabbing,
-        (Tool::Look, _) => egui::CursorIcon::Default,
-        (Tool::Label | Tool::Region, _) => egui::CursorIcon::Crosshair,
-    };
-    ui.ctx().set_cursor_icon(icon);
-}
-
-/// Tools and what must be known before labels count, above the views.
-pub fn tools_ui(ui: &mut Ui, state: &mut UiState) {
-    ui.horizontal(|ui| {
-        for (tool, name, hint) in [
-            (Tool::Look, "Look", "A click moves the crosshair and nothing else"),
-            (Tool::Label, "Label", "A click adds a point of the chosen class"),
-            (Tool::Region, "Region", "A drag in XY marks a box in which everything has been labelled"),
-        ] {
-            if ui.selectable_label(state.tool == tool, name).on_hover_text(hint).clicked() {
-                state.tool = tool;
-            }
-        }
-        if state.tool == Tool::Region {
-            ui.separator();
-            super::regions::region_depth_ui(ui, state);
-        } else {
-            ui.separator();
-            kind_ui(ui, state);
-        }
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            let name = if state.panels.right { "Hide panels" } else { "Show panels" };
-            if ui.button(name).on_hover_text("Give the views the whole window").clicked() {
-                state.panels.right = !state.panels.right;
-                state.panels.left = state.panels.right;
-            }
-            if ui.button("Fit").on_hover_text("Show the whole tomogram (Home)").clicked() {
-                state.panes.iter_mut().for_each(|pane| pane.view = None);
-            }
-        });
-    });
-}
-
-/// What a click adds.
-fn kind_ui(ui: &mut Ui, state: &UiState) {
-    let palette = theme::palette(ui.visuals());
-    let annotations = state.document.annotations();
-    match state.kind {
-        Some(crate::labels::PointKind::Particle(id)) => {
-            if let Some(class) = annotations.class(id) {
-                let (rect, _) = ui.allocate_exact_size(vec2(12.0, 12.0), Sense::hover());
-                ui.painter().circle_filled(rect.center(), 5.0, theme::class_colour(class.colour));
-                ui.colored_label(palette.strong, &class.name);
-            }
-        }
-        Some(crate::labels::PointKind::Negative) => {
-            ui.colored_label(palette.strong, "Not a particle");
-        }
-        None => {
-            ui.colored_label(palette.weak, "No class yet");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use egui::{Modifiers, MouseWheelSource, TouchPhase};
+    use egui::{Modifiers, MouseWheelSource, TouchPhase, vec2};
 
     use super::*;
 
@@ -436,5 +322,16 @@ mod tests {
         assert_eq!(wheel_notches(&[wheel(vec2(0.0, 1.0), line, Modifiers::SHIFT)]), 10.0);
         assert_eq!(wheel_notches(&[wheel(vec2(0.0, 1.0), line, Modifiers::CTRL)]), 0.0);
         assert_eq!(wheel_notches(&[wheel(vec2(0.0, 10.0), MouseWheelUnit::Point, Modifiers::NONE)]), 0.5);
+    }
+
+    #[test]
+    fn the_overview_finds_a_place_in_every_window() {
+        let [xy, xz, yz] = Plane::ALL.map(Pane::Slice);
+        assert_eq!(arrangement(800.0, true, OverviewPlace::Hidden), (xy, vec![xz, yz]));
+        assert_eq!(arrangement(800.0, true, OverviewPlace::Beside), (xy, vec![xz, yz, Pane::Overview]));
+        assert_eq!(arrangement(800.0, true, OverviewPlace::Large), (Pane::Overview, vec![xy, xz, yz]));
+        assert_eq!(arrangement(300.0, true, OverviewPlace::Beside), (xy, vec![Pane::Overview]));
+        assert_eq!(arrangement(300.0, true, OverviewPlace::Hidden), (xy, vec![]));
+        assert_eq!(arrangement(800.0, false, OverviewPlace::Large), (Pane::Overview, vec![xy]));
     }
 }
