@@ -293,11 +293,14 @@ pub fn read_kept(folder: &Path, id: u32) -> Result<KeptPicks, KeptError> {
     if record.suggested.len() != classes || record.thresholds.len() != classes {
         return Err(damaged("it has not one threshold a class"));
     }
-    let mut picks: Vec<Vec<Pick>> = record.tomograms.iter().map(|tomogram| Vec::with_capacity(tomogram.picks.min(1 << 20))).collect();
+    let mut picks: Vec<Vec<Pick>> =
+        record.tomograms.iter().map(|tomogram| Vec::with_capacity(tomogram.picks.min(1 << 20))).collect();
     for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let parsed: (usize, usize, f32, f64, f64, f64) = serde_json::from_slice(line).map_err(|error| damaged(&error.to_string()))?;
+        let parsed: (usize, usize, f32, f64, f64, f64) =
+            serde_json::from_slice(line).map_err(|error| damaged(&error.to_string()))?;
         let (tomogram, class, score, z, y, x) = parsed;
-        let place = picks.get_mut(tomogram).filter(|_| class < classes).ok_or_else(|| damaged("a pick is of no tomogram or class"))?;
+        let place =
+            picks.get_mut(tomogram).filter(|_| class < classes).ok_or_else(|| damaged("a pick is of no tomogram or class"))?;
         place.push(Pick { position: [z, y, x], class, score });
     }
     let set = |(tomogram, mut picks): (&KeptTomogram, Vec<Pick>)| {

@@ -25,8 +25,7 @@ const LEAST_SPREAD: f32 = 1e-3;
 /// k-nearest-neighbour estimate of density, Loftsgaarden and Quesenberry 1965, turned into a length). It makes the distance to the
 /// threshold comparable between classes whose scores crowd and classes whose scores are scattered.
 pub fn local_spread(scores: impl IntoIterator<Item = f32>, threshold: f32) -> f32 {
-    let mut away: Vec<f32> =
-        scores.into_iter().map(|score| (score - threshold).abs()).filter(|away| away.is_finite()).collect();
+    let mut away: Vec<f32> = scores.into_iter().map(|score| (score - threshold).abs()).filter(|away| away.is_finite()).collect();
     if away.is_empty() {
         return LEAST_SPREAD;
     }

@@ -74,7 +74,10 @@ fn the_nearest_label_within_half_a_radius_decides() {
     assert_eq!(of([0.0; 3], 0, &[([1.9, 0.0, 0.0], particle)]), Standing { verdict: Verdict::Accepted, by: Some(ItemId(0)) });
     assert_eq!(of([0.0; 3], 0, &[([2.1, 0.0, 0.0], particle)]).verdict, Verdict::Open);
     assert_eq!(of([0.0; 3], 0, &[([0.0; 3], PointKind::Particle(ClassId(7)))]).verdict, Verdict::Open);
-    assert_eq!(of([0.0; 3], 0, &[([1.0, 0.0, 0.0], particle), ([0.5, 0.0, 0.0], PointKind::Negative)]).verdict, Verdict::Rejected);
+    assert_eq!(
+        of([0.0; 3], 0, &[([1.0, 0.0, 0.0], particle), ([0.5, 0.0, 0.0], PointKind::Negative)]).verdict,
+        Verdict::Rejected
+    );
     assert_eq!(of([0.0; 3], 1, &[([0.0; 3], particle)]).verdict, Verdict::Open, "a class that the project does not have");
     assert_eq!(of([0.0; 3], 1, &[([0.0; 3], PointKind::Negative)]).verdict, Verdict::Rejected);
     assert_eq!(standings(&[pick([0.0; 3], 0, 0.5)], &classes, None)[0], Standing::default());
@@ -94,7 +97,8 @@ fn picks_made_anew_take_over_what_was_said() {
 
 #[test]
 fn rows_are_sorted_by_every_column_in_both_directions() {
-    let row = |place: u32, class: u16, score: f32, verdict| Row { tomogram: TomogramId(place), place, index: 0, class, score, verdict };
+    let row =
+        |place: u32, class: u16, score: f32, verdict| Row { tomogram: TomogramId(place), place, index: 0, class, score, verdict };
     let rows = [
         row(1, 0, 0.2, Verdict::Open),
         row(0, 1, 0.9, Verdict::Rejected),
@@ -320,7 +324,8 @@ fn a_hundred_thousand_picks_are_kept_fast() {
 
 #[test]
 fn models_are_told_apart() {
-    let trained = ModelRecord { name: "trained here".to_owned(), steps: 600, trained: Some("x".to_owned()), ..ModelRecord::default() };
+    let trained =
+        ModelRecord { name: "trained here".to_owned(), steps: 600, trained: Some("x".to_owned()), ..ModelRecord::default() };
     assert!(trained.is_same(&trained));
     assert!(!trained.is_same(&ModelRecord { steps: 700, ..trained.clone() }));
     assert!(!trained.is_same(&ModelRecord { trained: Some("y".to_owned()), ..trained.clone() }));

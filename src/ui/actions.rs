@@ -6,6 +6,7 @@ use super::app::App;
 use super::dialogs::{MODEL_ENDING, Purpose};
 use super::document::Document;
 use super::import::holds_positions;
+use super::review::Job;
 use super::state::{Action, UiState, VolumeState};
 use super::training::{Phase, problems};
 use crate::copick;
@@ -37,7 +38,10 @@ impl App {
                 Err(error) => self.state.fail("A new project cannot be made", &error),
             },
             Action::SaveAs(folder) => match self.state.document.save_as(&folder) {
-                Ok(()) => self.state.toasts.add(format!("The project is kept in {}", folder.display())),
+                Ok(()) => {
+                    self.state.review.log.move_to(self.state.document.folder());
+                    self.state.toasts.add(format!("The project is kept in {}", folder.display()));
+                }
                 Err(error) => self.state.fail("The project was not saved there", &error),
             },
             Action::Save => match self.state.document.save() {
@@ -93,6 +97,8 @@ impl App {
                 let current = self.state.current;
                 self.files.read(path, current);
             }
+            Action::CompareDialog => self.dialog(Purpose::Compare),
+            Action::CompareWith(path) => self.review.add(Job::Positions(path)),
             Action::Export => {
                 if let Some(job) = self.state.begin_export() {
                     self.files.export(job);
@@ -188,11 +194,16 @@ impl App {
         }
         self.jobs.forget();
         self.files.forget_reading();
+        self.hand_over_review_jobs();
+        self.review.forget();
+        self.state.keep_review_form(true);
         let config = document.setting(TRAIN_SETTING).unwrap_or_else(|| self.state.training.config.clone());
         let mut state = UiState::new(document, config);
         state.display = self.state.display.clone();
         state.panels = self.state.panels;
         state.training.model = self.state.training.model.take();
+        state.review.model = self.state.review.model.take();
+        state.review.open = self.state.review.open;
         state.training.device = self.state.training.device.take();
         let mut old = std::mem::replace(&mut self.state, state);
         if let Err(error) = old.document.close() {

@@ -18,6 +18,7 @@ mod keys;
 mod loader;
 pub mod panels;
 pub mod picks;
+pub mod review;
 pub mod state;
 mod theme;
 pub mod toasts;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::document::Document;
 use super::picks::PickState;
+use super::review::ReviewState;
 use super::toasts::Toasts;
 use super::training::TrainingState;
 use crate::causes::with_causes;
@@ -207,6 +208,10 @@ pub enum Action {
     ImportLabelsDialog,
     /// Add the positions of a table as labels.
     ImportLabels(PathBuf),
+    /// Choose a file to compare positions with in a dialog.
+    CompareDialog,
+    /// Read positions to compare with.
+    CompareWith(PathBuf),
     /// Choose the folder for an export in a dialog.
     ExportFolderDialog,
     /// Write coordinates as the export form says.
@@ -269,6 +274,8 @@ pub struct UiState {
     pub training: TrainingState,
     /// Picks.
     pub picks: PickState,
+    /// The review area.
+    pub review: ReviewState,
     /// The export form.
     pub export: super::export::ExportForm,
     /// Files of positions that wait for answers; the first one's form is on the screen.
@@ -315,6 +322,8 @@ impl UiState {
     /// The state of a window that shows `document`; no tomogram is open yet.
     pub fn new(document: Document, config: TrainConfig) -> Self {
         let export = super::export::ExportForm::of(&document);
+        let mut picks = PickState::default();
+        let (review, problems) = ReviewState::of(&document, &mut picks);
         let mut state = Self {
             document,
             volumes: BTreeMap::new(),
@@ -327,7 +336,8 @@ impl UiState {
             hover: None,
             region_depth: None,
             training: TrainingState::new(config),
-            picks: PickState::default(),
+            picks,
+            review,
             export,
             imports: VecDeque::new(),
             copick: super::copick::CopickForms::default(),
@@ -350,6 +360,9 @@ impl UiState {
             frame_secs: None,
         };
         state.keep_choices_valid();
+        for (title, detail) in problems {
+            state.fail_text(title, detail);
+        }
         state
     }
 
@@ -413,6 +426,7 @@ impl UiState {
     pub fn after_edit(&mut self) {
         self.set_changed = true;
         self.picks.labels_changed();
+        self.review.edits += 1;
         self.keep_choices_valid();
     }
 
@@ -574,7 +588,7 @@ impl UiState {
             return;
         };
         let voxels = voxels.intersection(&VoxelBox::whole(volume.shape()));
-        if voxels.is_empty() {
+        if voxels.is_empty() || self.take_mask(voxels) {
             return;
         }
         let id = self.document.new_id();

@@ -6,6 +6,7 @@ use crate::geometry::VoxelBox;
 use crate::labels::{PointKind, TomogramId, cue};
 use crate::render::view::AXIS_NAMES;
 use crate::render::{Marker, MarkerStyle, Plane, View, section_radius};
+use crate::review::{Finding, Spot};
 use crate::ui::picks::project_class;
 use crate::ui::state::{Drag, UiState};
 use crate::ui::theme;
@@ -103,10 +104,14 @@ pub fn markers(
     let mut markers = Vec::new();
     let mut cues = Vec::new();
     let annotations = state.document.annotations();
+    let comparing = state.review.compare.in_views;
+    if comparing {
+        markers.extend(findings(state, tomogram, frame));
+    }
     if state.display.picks
+        && !comparing
         && let Some(set) = state.picks.set(tomogram)
     {
-        let thresholds: Vec<f32> = (0..set.classes.len()).map(|index| state.picks.threshold(set, index)).collect();
         let looks: Vec<(f64, Color32)> = set
             .classes
             .iter()
@@ -119,16 +124,18 @@ pub fn markers(
             let Some(&(radius, colour)) = looks.get(pick.class) else {
                 continue;
             };
-            if pick.score < thresholds[pick.class] {
+            let under_review = state.picks.reviewed == Some((tomogram, index));
+            if !(under_review || state.picks.is_wanted(set, index)) {
                 continue;
             }
             markers.extend(frame.section(pick.position, radius, (1.4, MarkerStyle::Dashed), colour));
-            if state.picks.reviewed == Some(index) {
+            if under_review {
                 markers.extend(frame.section(pick.position, radius * 1.25, (1.6, MarkerStyle::Ring), theme::REVIEWED));
             }
         }
     }
     if state.display.labels
+        && !comparing
         && let Some(labels) = annotations.labels(tomogram)
     {
         let dragged = state.panes.iter().find_map(|pane| match pane.drag {
@@ -161,6 +168,37 @@ pub fn markers(
     (markers, cues)
 }
 
+/// What comparing two sets has found: matched as rings, missed dashed, extra crossed.
+fn findings(state: &UiState, tomogram: TomogramId, frame: &Frame) -> Vec<Marker> {
+    let compare = &state.review.compare;
+    let marker = |spot: &Spot| {
+        let radius = state.radius_voxels(tomogram, compare.classes.get(spot.class).map_or(50.0, |class| class.radius_angstrom));
+        let style = match spot.finding {
+            Finding::Matched => MarkerStyle::Ring,
+            Finding::Missed => MarkerStyle::Dashed,
+            Finding::Extra => MarkerStyle::Crossed,
+        };
+        frame.section(spot.position, radius, (1.7, style), theme::finding_colour(spot.finding))
+    };
+    compare.spots(tomogram).iter().filter_map(marker).collect()
+}
+
+/// Draws the box outside which picks are hidden.
+fn paint_mask(painter: &egui::Painter, state: &UiState, tomogram: TomogramId, frame: &Frame) {
+    let Some(mask) = state.picks.mask(tomogram).filter(|_| state.display.picks) else {
+        return;
+    };
+    let (across, down) = (frame.plane.horizontal(), frame.plane.vertical());
+    let corner = |corner: [usize; 3]| frame.view.screen_from_image(frame.rect, [corner[across] as f64, corner[down] as f64]);
+    let rect = Rect::from_two_pos(corner(mask.start), corner(mask.end));
+    let path = [rect.left_top(), rect.right_top(), rect.right_bottom(), rect.left_bottom(), rect.left_top()];
+    painter.extend(Shape::dashed_line(&path, Stroke::new(1.5, theme::MASK), 8.0, 5.0));
+    if rect.width() > 110.0 && rect.height() > 24.0 {
+        let at = rect.right_top() + vec2(-4.0, 3.0);
+        text_with_halo(painter, at, Align2::RIGHT_TOP, "picks only in here", FontId::proportional(11.0), theme::MASK);
+    }
+}
+
 /// Text that stays legible on any grey.
 fn text_with_halo(painter: &egui::Painter, at: Pos2, align: Align2, text: &str, font: FontId, colour: Color32) -> Rect {
     for offset in [vec2(-1.0, 0.0), vec2(1.0, 0.0), vec2(0.0, -1.0), vec2(0.0, 1.0)] {
@@ -186,6 +224,7 @@ pub fn paint_cues(painter: &egui::Painter, cues: &[Cue]) {
 
 /// Draws complete regions: solid on their slices, dashed and faint on others. `drawn` is one being drawn.
 pub fn paint_regions(painter: &egui::Painter, state: &UiState, tomogram: TomogramId, frame: &Frame, drawn: Option<VoxelBox>) {
+    paint_mask(painter, state, tomogram, frame);
     let regions = state.document.annotations().labels(tomogram).into_iter().flat_map(|labels| labels.regions.values());
     let boxes = regions.map(|region| (region.voxels, false)).chain(drawn.map(|voxels| (voxels, true)));
     for (voxels, is_new) in boxes {

@@ -99,6 +99,7 @@ fn view_menu(ui: &mut Ui, state: &mut UiState) {
     ui.checkbox(&mut state.panels.left, "List of tomograms");
     ui.checkbox(&mut state.panels.right, "Panels on the right");
     ui.checkbox(&mut state.panels.side_views, "XZ and YZ");
+    ui.checkbox(&mut state.review.open, "Review");
     ui.separator();
     let mut preference = ui.ctx().options(|options| options.theme_preference);
     for (value, name) in
