@@ -110,7 +110,7 @@ fn j_and_k_walk_through_the_list_in_its_order() {
     window.harness.state_mut().state.picks.put(Arc::new(newer));
     window.settle();
     assert_eq!(window.harness.state().state.picks.reviewed, Some((id, 2)));
-    assert!(window.has("Pick 4: ball, score 0.90, accepted, tomo"), "what was said of it holds for the newer pick");
+    assert!(window.has("Pick 3: ball, score 0.90, accepted, tomo"), "what was said of it holds for the newer pick");
 }
 
 #[test]

@@ -50,6 +50,7 @@ impl App {
             },
             Action::RemoveTomogram(id) => self.remove_tomogram(id),
             Action::RetryTomogram(id) => {
+                self.state.review.thumbs.retry();
                 if let Some(path) = self.state.document.path(id) {
                     self.state.volumes.insert(id, VolumeState::Opening);
                     self.jobs.open(Some(id), path);

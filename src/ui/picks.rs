@@ -55,6 +55,14 @@ pub struct PickView {
     standing_key: StandingKey,
 }
 
+impl PickView {
+    /// Whether a pick is shown and has not been rejected.
+    pub fn is_wanted(&self, index: usize) -> bool {
+        let rejected = self.standings.get(index).is_some_and(|standing| standing.verdict == Verdict::Rejected);
+        self.shown.get(index).copied().unwrap_or(false) && !rejected
+    }
+}
+
 /// What decides which picks are shown: address of the set, limits, mask.
 type ShownKey = (usize, Vec<Limits>, Option<VoxelBox>);
 /// What decides what the labels say: address of the set, classes, and the labels in a number.
@@ -149,6 +157,15 @@ impl PickState {
         self.revision += 1;
     }
 
+    /// Forgets all picks; what the user has set stays.
+    pub fn clear(&mut self) {
+        self.sets.clear();
+        self.scores.clear();
+        self.views.clear();
+        self.reviewed = None;
+        self.revision += 1;
+    }
+
     /// The threshold of the class at `index` among the set's classes: the user's, else the suggested one.
     pub fn threshold(&self, set: &PickSet, index: usize) -> f32 {
         let chosen = set.classes.get(index).and_then(|class| self.chosen.get(&class.id));
@@ -233,11 +250,10 @@ impl PickState {
 
     /// Whether a pick is shown and has not been rejected.
     pub fn is_wanted(&self, set: &PickSet, index: usize) -> bool {
-        let Some(view) = self.views.get(&set.tomogram) else {
-            return set.picks.get(index).is_some_and(|pick| self.is_above(set, pick));
-        };
-        let rejected = view.standings.get(index).is_some_and(|standing| standing.verdict == Verdict::Rejected);
-        view.shown.get(index).copied().unwrap_or(false) && !rejected
+        match self.views.get(&set.tomogram) {
+            Some(view) => view.is_wanted(index),
+            None => set.picks.get(index).is_some_and(|pick| self.is_above(set, pick)),
+        }
     }
 
     /// Brings up to date what is known of the picks; what has not changed is kept. `spacing_angstrom` gives the spacing of a tomogram.

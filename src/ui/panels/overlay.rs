@@ -112,6 +112,7 @@ pub fn markers(
         && !comparing
         && let Some(set) = state.picks.set(tomogram)
     {
+        let view = state.picks.view(tomogram);
         let looks: Vec<(f64, Color32)> = set
             .classes
             .iter()
@@ -125,7 +126,7 @@ pub fn markers(
                 continue;
             };
             let under_review = state.picks.reviewed == Some((tomogram, index));
-            if !(under_review || state.picks.is_wanted(set, index)) {
+            if !(under_review || view.is_some_and(|view| view.is_wanted(index))) {
                 continue;
             }
             markers.extend(frame.section(pick.position, radius, (1.4, MarkerStyle::Dashed), colour));

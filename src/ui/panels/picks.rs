@@ -26,10 +26,9 @@ pub fn picks_ui(ui: &mut Ui, state: &mut UiState) {
             None => super::hint(ui, "No picks in this tomogram yet"),
         }
         accept_ui(ui, state);
-        let text = if state.review.open { "Close the review" } else { "Review…" };
         ui.horizontal(|ui| {
             let review = ui
-                .selectable_label(state.review.open, text)
+                .selectable_label(state.review.open, "Review…")
                 .on_hover_text("Gallery, table, comparison and counts, below the views");
             if review.clicked() {
                 state.review.open = !state.review.open;
@@ -117,7 +116,7 @@ fn thresholds_ui(ui: &mut Ui, state: &mut UiState, set: &Arc<PickSet>) {
                 .speed(1.0)
                 .suffix(" Å")
                 .max_decimals(0);
-            let drag = ui.add(drag.prefix("≥ ")).accessible_name(format!("Least distance of {name} picks"));
+            let drag = ui.add(drag.prefix("apart ")).accessible_name(format!("Least distance of {name} picks"));
             let drag =
                 drag.on_hover_text("Least distance of two picks: of two that are nearer, the better one stays; 0 for none");
             if drag.changed() {

@@ -91,6 +91,10 @@ impl UiState {
         let Some(pick) = set.picks.get(index).copied() else {
             return false;
         };
+        if !matches!(self.volumes.get(&tomogram), Some(VolumeState::Open(_))) {
+            self.toasts.add("Wait until the tomogram is open");
+            return false;
+        }
         let Some((edits, label)) = self.decision_edits(tomogram, &set, &pick, verdict) else {
             return false;
         };
@@ -202,7 +206,8 @@ impl UiState {
         }
         let step = decided.first().and_then(|(tomogram, _, _)| self.picks.set(*tomogram)).map_or(0, |set| set.step);
         let model = self.picks_made_by(step);
-        let set = self.review.form.set;
+        // While a run shows its live view, the picks are of no kept set yet.
+        let set = if self.review.run.is_some() { None } else { self.review.form.set };
         let (verdict, who, when) = (Decision::word(verdict), user(), now());
         let decision = Decision { verdict, who, when, model, set, classes, thresholds, picks };
         if let Err(error) = self.review.log.add(decision) {

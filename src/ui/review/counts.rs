@@ -129,7 +129,9 @@ pub(super) fn counts_ui(ui: &mut Ui, state: &mut UiState) {
             });
         });
         ui.separator();
-        ScrollArea::both().id_salt("numbers").auto_shrink(false).show(ui, |ui| numbers_ui(ui, &classes, &counts, &present));
+        ScrollArea::both().id_salt("numbers").auto_shrink(false).show(ui, |ui| {
+            ui.vertical(|ui| numbers_ui(ui, &classes, &counts, &present));
+        });
     });
     if let Some(tomogram) = go {
         state.show(tomogram);

@@ -142,7 +142,8 @@ fn sections(ui: &Ui, state: &mut UiState, row: &Row, look: Option<&ClassLook>, x
     let radius = look.map_or(50.0, |look| look.radius_angstrom);
     let half = (REACH * state.radius_voxels(row.tomogram, radius)).ceil().clamp(5.0, 400.0) as usize;
     let centre = pick.position.map(|coordinate| coordinate.round() as i64);
-    let key = ThumbKey { tomogram: row.tomogram, centre, half, slab: state.review.form.slab };
+    let key =
+        ThumbKey { cache: state.review.thumbs.serial(), tomogram: row.tomogram, centre, half, slab: state.review.form.slab };
     let grey = Grey { contrast, invert: state.display.invert, smooth: state.display.smooth };
     match state.review.thumbs.get(ui.ctx(), key, grey) {
         Shown::Texture(texture) => {

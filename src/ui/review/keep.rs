@@ -112,10 +112,10 @@ impl UiState {
             Some(kept) if show => self.show_kept(&kept),
             Some(_) => {}
             None => {
-                let folder = self.document.folder().to_owned();
-                let job = Job::Read { folder, id, show };
-                if !self.review.jobs.contains(&job) {
-                    self.review.jobs.push(job);
+                // Asked for once; what cannot be read has been said.
+                if self.review.reading.insert(id) || show {
+                    let folder = self.document.folder().to_owned();
+                    self.review.jobs.push(Job::Read { folder, id, show });
                 }
             }
         }
@@ -123,6 +123,7 @@ impl UiState {
 
     fn show_kept(&mut self, kept: &KeptPicks) {
         let known: Vec<TomogramId> = self.document.tomograms().iter().map(|entry| entry.id).collect();
+        self.picks.clear();
         for set in kept.sets.iter().filter(|set| known.contains(&set.tomogram)) {
             self.picks.put(set.clone());
         }
@@ -145,6 +146,7 @@ impl UiState {
             Done::Kept(Err(error)) => self.fail("The picks are on the screen but not kept with the project", &error),
             Done::Read { result: Ok(kept), show } => {
                 let kept = Arc::new(*kept);
+                self.review.reading.remove(&kept.record.id);
                 self.review.loaded.insert(kept.record.id, kept.clone());
                 self.review.edits += 1;
                 if show {

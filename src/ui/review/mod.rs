@@ -194,6 +194,8 @@ pub struct ReviewState {
     to_keep: BTreeSet<TomogramId>,
     /// Tomograms with picks of the live view of this run.
     live: BTreeSet<TomogramId>,
+    /// Sets that are being read, or could not be.
+    reading: BTreeSet<u32>,
     /// A place to go to as soon as its tomogram is open.
     go_to: Option<(TomogramId, [f64; 3])>,
     /// The list must show the pick under review.
@@ -245,12 +247,13 @@ impl ReviewState {
             run: None,
             to_keep: BTreeSet::new(),
             live: BTreeSet::new(),
+            reading: BTreeSet::new(),
             go_to: None,
             follow: false,
             scroll: (0.0, 0.0),
             drawing_mask: false,
             removing: None,
-            thumbs: ThumbCache::default(),
+            thumbs: ThumbCache::new(),
             compare: CompareState::default(),
             counts: CountsForm::default(),
             list: None,

@@ -53,18 +53,16 @@ fn header_ui(ui: &mut Ui, state: &mut UiState, width: f32) {
     for (column, place) in places {
         let form = &mut state.review.form;
         let sorted = !form.uncertain && form.order.by == column;
-        let arrow = match (sorted, form.order.descending) {
-            (false, _) => "",
-            (true, true) => " ⏷",
-            (true, false) => " ⏶",
-        };
         let colour = if sorted { palette.strong } else { palette.weak };
-        let text = RichText::new(format!("{}{arrow}", column.name())).color(colour).size(12.0);
+        let text = RichText::new(column.name()).color(colour).size(12.0);
         let cell = Rect::from_min_max(pos2(edges[place], rect.top()), pos2(edges[place + 1] - 4.0, rect.bottom()));
         let mut child =
             ui.new_child(egui::UiBuilder::new().max_rect(cell).layout(egui::Layout::left_to_right(egui::Align::Center)));
         let button =
             child.add(Button::new(text).frame(false)).accessible_name(format!("Sort by {}", column.name().to_lowercase()));
+        if sorted {
+            paint_arrow(ui.painter(), pos2(button.rect.right() + 6.0, rect.center().y), form.order.descending, colour);
+        }
         if button.clicked() {
             // Scores are looked at from the best, the rest from the first.
             let first = column == Column::Score;
@@ -79,6 +77,13 @@ fn header_ui(ui: &mut Ui, state: &mut UiState, width: f32) {
         ui.painter().text(pos2(edges[place], middle), Align2::LEFT_CENTER, text, font, palette.weak);
     }
     ui.painter().hline(rect.x_range(), rect.bottom(), egui::Stroke::new(1.0, palette.line));
+}
+
+/// A triangle that points down where the largest come first, else up.
+fn paint_arrow(painter: &egui::Painter, centre: egui::Pos2, descending: bool, colour: egui::Color32) {
+    let tip = if descending { 3.0 } else { -3.0 };
+    let points = vec![centre + vec2(0.0, tip), centre + vec2(-3.5, -tip), centre + vec2(3.5, -tip)];
+    painter.add(egui::Shape::convex_polygon(points, colour, egui::Stroke::NONE));
 }
 
 fn row_ui(ui: &mut Ui, state: &mut UiState, list: &List, at: usize, rect: Rect) {

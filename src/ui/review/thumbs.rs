@@ -1,6 +1,7 @@
 //! Sections through picks for the gallery: read on a thread of their own, the latest wishes first, and a bounded number kept.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -21,6 +22,8 @@ const PER_FRAME: usize = 32;
 /// Names a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ThumbKey {
+    /// The cache that asks: another project's tomograms have the same identities.
+    pub cache: u64,
     /// The tomogram.
     pub tomogram: TomogramId,
     /// The voxel in its middle, `(z, y, x)`.
@@ -224,8 +227,8 @@ struct Cached {
 }
 
 /// Sections that have been read, and their textures.
-#[derive(Default)]
 pub struct ThumbCache {
+    serial: u64,
     kept: HashMap<ThumbKey, Cached>,
     failed: HashSet<ThumbKey>,
     frame: u64,
@@ -244,7 +247,36 @@ pub enum Shown {
     Failed,
 }
 
+impl Default for ThumbCache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl ThumbCache {
+    /// An empty cache.
+    pub fn new() -> Self {
+        static SERIAL: AtomicU64 = AtomicU64::new(1);
+        Self {
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            kept: HashMap::new(),
+            failed: HashSet::new(),
+            frame: 0,
+            made: 0,
+            missing: Vec::new(),
+        }
+    }
+
+    /// Different for every cache.
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// Sections that could not be read are asked for again.
+    pub fn retry(&mut self) {
+        self.failed.clear();
+    }
+
     /// A new frame begins.
     pub fn begin_frame(&mut self) {
         self.frame += 1;
@@ -255,7 +287,7 @@ impl ThumbCache {
     /// Takes in what has been read; the first failure is given back, to be said.
     pub fn take_in(&mut self, read: Vec<(ThumbKey, Result<Thumb, VolumeError>)>) -> Option<VolumeError> {
         let mut failure = None;
-        for (key, thumb) in read {
+        for (key, thumb) in read.into_iter().filter(|(key, _)| key.cache == self.serial) {
             match thumb {
                 Ok(thumb) => {
                     self.kept.insert(key, Cached { thumb, texture: None, used: self.frame });
@@ -323,20 +355,19 @@ impl ThumbCache {
 fn image(thumb: &Thumb, grey: Grey) -> ColorImage {
     let [low, high] = grey.contrast;
     let scale = 255.0 / if (high - low).abs() > f32::EPSILON { high - low } else { 1.0 };
-    let level = |value: f32| {
-        if !value.is_finite() {
-            return 0;
-        }
+    let mut pixels = Vec::with_capacity(8 * thumb.side * thumb.side);
+    let mut add = |value: &f32| {
+        // What lies outside the tomogram stays clear.
         let level = ((value - low) * scale).clamp(0.0, 255.0) as u8;
-        if grey.invert { 255 - level } else { level }
+        let level = if grey.invert { 255 - level } else { level };
+        pixels.extend(if value.is_finite() { [level, level, level, 255] } else { [0; 4] });
     };
-    let mut pixels = Vec::with_capacity(2 * thumb.side * thumb.side);
     for row in 0..thumb.side {
         let range = row * thumb.side..(row + 1) * thumb.side;
-        pixels.extend(thumb.xy[range.clone()].iter().map(|value| level(*value)));
-        pixels.extend(thumb.xz[range].iter().map(|value| level(*value)));
+        thumb.xy[range.clone()].iter().for_each(&mut add);
+        thumb.xz[range].iter().for_each(&mut add);
     }
-    ColorImage::from_gray([2 * thumb.side, thumb.side], &pixels)
+    ColorImage::from_rgba_premultiplied([2 * thumb.side, thumb.side], &pixels)
 }
 
 #[cfg(test)]
@@ -354,7 +385,7 @@ mod tests {
     }
 
     fn key(centre: [i64; 3], half: usize, slab: usize) -> ThumbKey {
-        ThumbKey { tomogram: TomogramId(1), centre, half, slab }
+        ThumbKey { cache: 0, tomogram: TomogramId(1), centre, half, slab }
     }
 
     #[test]
@@ -389,7 +420,10 @@ mod tests {
         let want = |x: i64| Wanted { key: key([4, 4, x], 2, 1), source: source.clone() };
         loader.want((0..200_000).map(want).collect());
         loader.want(vec![want(-1)]);
-        let mut cache = ThumbCache::default();
+        let mut cache = ThumbCache { serial: 0, ..ThumbCache::new() };
+        let other = ThumbKey { cache: 7, ..key([0; 3], 2, 1) };
+        assert!(cache.take_in(vec![(other, Ok(Thumb { side: 1, xy: vec![0.0], xz: vec![0.0] }))]).is_none());
+        assert!(cache.is_empty(), "of another project");
         let start = Instant::now();
         let mut read = 0;
         while start.elapsed() < Duration::from_secs(10) && !cache.kept.contains_key(&want(-1).key) {
@@ -416,5 +450,7 @@ mod tests {
         assert_eq!(grey([0.0, 10.0], false), 127);
         assert_eq!(grey([0.0, 10.0], true), 128);
         assert_eq!(grey([5.0, 5.0], false), 0);
+        let outside = image(&thumb, Grey { contrast: [0.0, 10.0], invert: true, smooth: false }).pixels[1];
+        assert_eq!(outside.a(), 0, "clear outside the tomogram");
     }
 }
