@@ -29,8 +29,10 @@ pub(super) fn compare_ui(ui: &mut Ui, state: &mut UiState) {
         let width = (ui.available_width() * 0.58).clamp(300.0, 560.0);
         ui.allocate_ui(vec2(width, height), |ui| {
             ScrollArea::both().id_salt("scores").auto_shrink(false).show(ui, |ui| {
-                scores_ui(ui, state);
-                sets_ui(ui, state);
+                ui.vertical(|ui| {
+                    scores_ui(ui, state);
+                    sets_ui(ui, state);
+                });
             });
         });
         ui.separator();
@@ -142,6 +144,10 @@ fn scores_ui(ui: &mut Ui, state: &UiState) {
             row(ui, "all".to_owned(), &sum);
         }
     });
+    let labels = [compare.reference, compare.candidates].contains(&Side::Labels);
+    if labels && !state.limits_to_complete() {
+        hint(ui, "The labels are taken for all there is: mark complete regions to compare only where they are");
+    }
     if let Some(file) = &compare.file
         && !file.left_out.is_empty()
     {

@@ -124,8 +124,10 @@ pub(super) fn counts_ui(ui: &mut Ui, state: &mut UiState) {
         let width = (ui.available_width() * 0.5).max(260.0);
         ui.allocate_ui(vec2(width, height), |ui| {
             ScrollArea::vertical().id_salt("bars").auto_shrink(false).show(ui, |ui| {
-                ui.spacing_mut().item_spacing.y = 4.0;
-                go = bars_ui(ui, &classes, &counts, &present, density);
+                ui.vertical(|ui| {
+                    ui.spacing_mut().item_spacing.y = 4.0;
+                    go = bars_ui(ui, &classes, &counts, &present, density);
+                });
             });
         });
         ui.separator();
