@@ -15,6 +15,7 @@
 //! | [`train`] | the training session: commands in, events out |
 //! | [`pick`] | from a model and a tomogram to picks |
 //! | [`score`] | how good picks are |
+//! | [`review`] | looking through picks, comparing and counting them, and what made them |
 //! | [`render`], [`ui`] | the window |
 //! | [`cli`] | the command line |
 //!
@@ -32,6 +33,7 @@ pub mod model;
 pub mod pick;
 pub mod project;
 pub mod render;
+pub mod review;
 pub mod score;
 pub mod simulate;
 pub mod train;

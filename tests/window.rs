@@ -214,8 +214,8 @@ fn review_accepts_and_rejects_one_by_one() {
     let mut window = Window::with_class();
     window.label_balls(1);
     window.train();
-    window.press(Modifiers::NONE, Key::K);
-    window.press(Modifiers::NONE, Key::K);
+    window.press(Modifiers::NONE, Key::J);
+    window.press(Modifiers::NONE, Key::J);
     window.press(Modifiers::NONE, Key::Enter);
     window.press(Modifiers::NONE, Key::Backspace);
     let kinds: Vec<PointKind> = window.labels().iter().map(|label| label.1).collect();

@@ -3,6 +3,8 @@
 //! - `project.json`: a snapshot of everything; three older ones beside it.
 //! - `journal.jsonl`: every change since the snapshot, one line each, on the disk before the call that makes it returns.
 //! - `lock`: held while a window has the project open.
+//! - `picks/` and `decisions.jsonl`: sets of picks and the log of decisions about them, of [`crate::review`]; the project only takes
+//!   them along.
 //!
 //! Opening reads the snapshot and repeats the journal. A program that is killed in the middle of a write loses at most the
 //! change it was writing. When the disk is full a change stays in memory, the caller hears [`ProjectError::Unsaved`], and the
@@ -30,12 +32,16 @@ mod untitled;
 pub use error::ProjectError;
 pub use state::{ProjectState, ProjectTomogram};
 pub use untitled::data_folder;
+pub(crate) use untitled::date_time;
 
 use journal::Journal;
 use lock::Lock;
 use state::Change;
 
 const JOURNAL: &str = "journal.jsonl";
+/// Kept beside the project by other parts of the program.
+const PICKS: &str = "picks";
+const DECISIONS: &str = "decisions.jsonl";
 
 /// Lines of the journal after which a snapshot is taken, so that opening stays quick.
 const LINES_PER_SNAPSHOT: usize = 2000;
@@ -340,6 +346,10 @@ impl Project {
             state.name = name.to_string_lossy().into_owned();
         }
         let mut saved = Self::create_with(dir, state, self.sequence)?;
+        if let Err(error) = copy_companions(&self.dir, &saved.dir) {
+            saved.remove_files();
+            return Err(error);
+        }
         saved.history = std::mem::take(&mut self.history);
         let old = std::mem::replace(self, saved);
         if old.untitled {
@@ -395,8 +405,31 @@ impl Project {
             // A file that stays behind is a copy of what has been saved elsewhere.
             let _ = fs::remove_file(file);
         }
+        let _ = fs::remove_file(self.dir.join(DECISIONS));
+        for entry in fs::read_dir(self.dir.join(PICKS)).into_iter().flatten().flatten() {
+            let _ = fs::remove_file(entry.path());
+        }
+        let _ = fs::remove_dir(self.dir.join(PICKS));
         let _ = fs::remove_dir(&self.dir);
     }
+}
+
+/// Copies what lies beside a project to another's folder.
+fn copy_companions(from: &Path, to: &Path) -> Result<(), ProjectError> {
+    let copy = |name: &Path| {
+        let (source, target) = (from.join(name), to.join(name));
+        fs::copy(&source, &target).map(drop).map_err(ProjectError::io("copy the picks of the project", &source))
+    };
+    if from.join(DECISIONS).exists() {
+        copy(Path::new(DECISIONS))?;
+    }
+    if !from.join(PICKS).exists() {
+        return Ok(());
+    }
+    let folder = to.join(PICKS);
+    fs::create_dir_all(&folder).map_err(ProjectError::io("create the folder", &folder))?;
+    let entries = fs::read_dir(from.join(PICKS)).map_err(ProjectError::io("read the folder", from))?;
+    entries.flatten().filter(|entry| entry.path().is_file()).try_for_each(|entry| copy(&Path::new(PICKS).join(entry.file_name())))
 }
 
 fn text_of(change: &Change) -> Result<String, ProjectError> {

@@ -104,7 +104,7 @@ pub(super) fn left_behind_in(folder: &Path) -> Vec<PathBuf> {
 
 /// `YYYYMMDD-HHMMSS` in UTC of seconds since 1970, by the days-to-civil algorithm of Howard Hinnant ("chrono-Compatible
 /// Low-Level Date Algorithms").
-pub(super) fn date_time(seconds: u64) -> String {
+pub(crate) fn date_time(seconds: u64) -> String {
     let days = seconds / 86_400 + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

@@ -6,6 +6,7 @@ use super::app::App;
 use super::dialogs::{MODEL_ENDING, Purpose};
 use super::document::Document;
 use super::import::holds_positions;
+use super::review::Job;
 use super::state::{Action, UiState, VolumeState};
 use super::training::{Phase, problems};
 use crate::copick;
@@ -43,6 +44,7 @@ impl App {
             },
             Action::RemoveTomogram(id) => self.remove_tomogram(id),
             Action::RetryTomogram(id) => {
+                self.state.review.thumbs.retry();
                 if let Some(path) = self.state.document.path(id) {
                     self.state.volumes.insert(id, VolumeState::Opening);
                     self.jobs.open(Some(id), path);
@@ -109,6 +111,8 @@ impl App {
                 let current = self.state.current;
                 self.files.read(path, current);
             }
+            Action::CompareDialog => self.dialog(Purpose::Compare),
+            Action::CompareWith(path) => self.review.add(Job::Positions(path)),
             Action::Export => {
                 if let Some(job) = self.state.begin_export() {
                     self.files.export(job);
@@ -205,6 +209,9 @@ impl App {
         }
         self.jobs.forget();
         self.files.forget_reading();
+        self.hand_over_review_jobs();
+        self.review.forget();
+        self.state.keep_review_form(true);
         let config = document.setting(TRAIN_SETTING).unwrap_or_else(|| self.state.training.config.clone());
         let mut state = UiState::new(document, config);
         state.display = self.state.display.clone();
@@ -212,6 +219,8 @@ impl App {
         state.orbit = self.state.orbit;
         state.panels = self.state.panels;
         state.training.model = self.state.training.model.take();
+        state.review.model = self.state.review.model.take();
+        state.review.open = self.state.review.open;
         state.training.device = self.state.training.device.take();
         let mut old = std::mem::replace(&mut self.state, state);
         if let Err(error) = old.document.close() {
@@ -253,6 +262,7 @@ impl App {
         } else if let Some(Err(error)) = run.map(|bytes| std::fs::write(&file, bytes?)) {
             self.state.fail("The checkpoint of the last run did not come along", &error);
         }
+        self.state.review.log.move_to(self.state.document.dir());
         self.state.look_for_a_run();
         self.state.toasts.add(format!("The project is kept in {}", folder.display()));
     }

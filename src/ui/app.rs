@@ -18,6 +18,7 @@ use super::loader::{Loaded, SliceLoader, Wanted};
 use super::options::LiveRate;
 use super::panels::{self, views};
 use super::preferences::Preferences;
+use super::review::{ReviewJobs, ThumbLoader, review_ui};
 use super::snap::SnapJobs;
 use super::state::{Action, OpenVolume, UiState, VolumeState};
 use super::theme;
@@ -68,6 +69,8 @@ pub struct App {
     pub(super) files: FileJobs,
     pub(super) copick: CopickJobs,
     pub(super) snaps: SnapJobs,
+    pub(super) review: ReviewJobs,
+    pub(super) thumbs: ThumbLoader,
     pub(super) dialogs: Dialogs,
     pub(super) ctx: Context,
     /// Contrast that the project remembers of its tomograms.
@@ -113,6 +116,8 @@ impl App {
             files: FileJobs::start(wake())?,
             copick: CopickJobs::new(options.copick.clone(), wake()),
             snaps: SnapJobs::start(wake())?,
+            review: ReviewJobs::start(wake())?,
+            thumbs: ThumbLoader::start(wake())?,
             dialogs: Dialogs::default(),
             ctx: ctx.clone(),
             kept_contrast: BTreeMap::new(),
@@ -171,6 +176,7 @@ impl App {
         }
         self.collect_copick();
         self.collect_snapped();
+        self.collect_review();
         for plane in Plane::ALL {
             let Some(Loaded { tomogram, slice }) = self.loader.take(plane.index()) else {
                 continue;
@@ -346,11 +352,6 @@ impl App {
         Panel::bottom("status").frame(bar).show(ui, |ui| panels::status::status_ui(ui, state));
         panels.left = state.panels.left;
         panels.right = state.panels.right;
-        Panel::left("tomograms").frame(side).default_size(210.0).size_range(150.0..=420.0).show_collapsible(
-            ui,
-            &mut panels.left,
-            |ui| panels::tomograms::tomograms_ui(ui, state),
-        );
         Panel::right("tools").frame(side).default_size(312.0).size_range(300.0..=480.0).show_collapsible(
             ui,
             &mut panels.right,
@@ -364,8 +365,26 @@ impl App {
                 });
             },
         );
-        state.panels.left = panels.left;
         state.panels.right = panels.right;
+        let was_open = state.review.open;
+        let mut open = was_open;
+        let area = Frame::NONE.fill(palette.panel).inner_margin(Margin::symmetric(8, 4));
+        let tallest = (ui.available_height() - 170.0).max(150.0);
+        Panel::bottom("review").frame(area).resizable(true).default_size(236.0).size_range(140.0..=tallest).show_collapsible(
+            ui,
+            &mut open,
+            |ui| review_ui(ui, state),
+        );
+        // Dragged open or shut; its own button has closed it already.
+        if open != was_open {
+            state.review.open = open;
+        }
+        Panel::left("tomograms").frame(side).default_size(210.0).size_range(150.0..=420.0).show_collapsible(
+            ui,
+            &mut panels.left,
+            |ui| panels::tomograms::tomograms_ui(ui, state),
+        );
+        state.panels.left = panels.left;
         let centre = Frame::NONE.fill(palette.panel).inner_margin(Margin::symmetric(4, 4));
         let shown = CentralPanel::default().frame(centre).show(ui, |ui| {
             panels::banners::banners_ui(ui, state);
@@ -400,7 +419,12 @@ impl App {
         let start = Instant::now();
         self.collect();
         self.take_dropped();
+        self.state.review.thumbs.begin_frame();
         keys(ui.ctx(), &mut self.state);
+        self.state.refresh_picks();
+        if self.state.review.compare.in_views {
+            self.state.refresh_comparison();
+        }
         self.draw(ui);
         let actions = std::mem::take(&mut self.state.actions);
         let acted = !actions.is_empty();
@@ -409,6 +433,7 @@ impl App {
         }
         let max_side = ui.input(|input| input.max_texture_side);
         self.request_slices(max_side);
+        self.after_review();
         self.inform_training();
         if acted {
             // What a request changed is drawn in the next frame.
@@ -453,6 +478,10 @@ impl eframe::App for App {
             log::warn!("the preferences were not kept ({error}): {}", path.display());
         }
         self.keep_contrast();
+        self.state.training.picks_due = 0;
+        self.state.keep_picks();
+        self.hand_over_review_jobs();
+        self.state.keep_review_form(true);
         if let Err(error) = self.state.document.close() {
             log::error!("the project was not saved: {error}");
         }

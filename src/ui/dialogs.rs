@@ -33,6 +33,8 @@ pub enum Purpose {
     ExportFolder,
     /// A table of positions to read.
     ImportLabels,
+    /// A table of positions to compare with.
+    Compare,
 }
 
 /// What came of a dialog.
@@ -89,6 +91,11 @@ impl Dialogs {
                     .add_filter("Positions", &[&POSITION_ENDINGS[..], &["json"]].concat())
                     .add_filter("All files", &["*"])
                     .pick_file()),
+                Purpose::Compare => one(dialog
+                    .set_title("Compare with positions")
+                    .add_filter("Positions", &[&POSITION_ENDINGS[..], &["json"]].concat())
+                    .add_filter("All files", &["*"])
+                    .pick_file()),
                 Purpose::ExportFolder => one(dialog.set_title("Export into a folder").pick_folder()),
             };
             // Fails only when the window is gone.
@@ -121,6 +128,7 @@ impl Dialogs {
             Purpose::LoadModel => Answer::Do(Action::LoadModel(first)),
             Purpose::SaveModel => Answer::Do(Action::SaveModel(first)),
             Purpose::ImportLabels => Answer::Do(Action::ImportLabels(first)),
+            Purpose::Compare => Answer::Do(Action::CompareWith(first)),
             Purpose::ExportFolder => Answer::ExportFolder(first),
         })
     }

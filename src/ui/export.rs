@@ -211,7 +211,8 @@ fn visit(state: &UiState, tomogram: TomogramId, classes: &[Class], mut found: im
             let Some(set) = state.picks.set(tomogram) else { return };
             let own = |class| project_class(annotations, class).unwrap_or(class);
             let places: Vec<Option<usize>> = set.classes.iter().map(|class| place(&own(class).name)).collect();
-            for pick in set.picks.iter().filter(|pick| state.picks.is_above(set, pick)) {
+            let wanted = set.picks.iter().enumerate().filter(|(index, _)| state.picks.is_wanted(set, *index));
+            for (_, pick) in wanted {
                 if let Some(Some(class)) = places.get(pick.class) {
                     found(*class, pick.position, Some(pick.score));
                 }

@@ -6,6 +6,7 @@ use super::panels::training::main_action;
 use super::state::{Action, Tool, UiState};
 use crate::labels::PointKind;
 use crate::render::Plane;
+use crate::review::Verdict;
 
 const NUMBERS: [Key; 9] = [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6, Key::Num7, Key::Num8, Key::Num9];
 
@@ -68,18 +69,18 @@ pub fn keys(ctx: &Context, state: &mut UiState) {
     }
     // Enter and space also press the button that has the keyboard's focus.
     let free = ctx.memory(|memory| memory.focused().is_none());
-    for _ in 0..times(ctx, Modifiers::NONE, Key::K) {
+    for _ in 0..times(ctx, Modifiers::NONE, Key::J) {
         state.review_step(true);
     }
-    for _ in 0..times(ctx, Modifiers::NONE, Key::J) {
+    for _ in 0..times(ctx, Modifiers::NONE, Key::K) {
         state.review_step(false);
     }
     if free && state.picks.reviewed.is_some() {
         for _ in 0..times(ctx, Modifiers::NONE, Key::Enter) {
-            state.review_decide(true);
+            state.review_decide(Verdict::Accepted);
         }
         for _ in 0..times(ctx, Modifiers::NONE, Key::Backspace) {
-            state.review_decide(false);
+            state.review_decide(Verdict::Rejected);
         }
     }
     let help = ctx.input(|input| {

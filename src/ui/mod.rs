@@ -21,6 +21,7 @@ pub mod options;
 pub mod panels;
 pub mod picks;
 pub mod preferences;
+pub mod review;
 mod select;
 pub mod snap;
 pub mod spots;

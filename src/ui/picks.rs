@@ -1,11 +1,15 @@
 //! Picks, their thresholds, and how they become labels.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::state::UiState;
-use crate::geometry::distance;
+use crate::geometry::{VoxelBox, distance};
 use crate::labels::{Annotations, Class, ClassId, Edit, Point, PointKind, TomogramId};
+use crate::review::{Limits, PickClass, Standing, Verdict, shown, standings};
 use crate::train::{Pick, PickSet};
 
 /// Bins of a distribution of scores.
@@ -33,6 +37,51 @@ fn distributions(set: &PickSet) -> Vec<Scores> {
     scores
 }
 
+/// What is known of a tomogram's picks beside the picks themselves.
+#[derive(Clone, Debug)]
+pub struct PickView {
+    /// Whether each pick is shown: above its threshold, in the mask, and not too near to a better one.
+    pub shown: Arc<Vec<bool>>,
+    /// What the labels say of each pick.
+    pub standings: Arc<Vec<Standing>>,
+    /// How near a label must be to speak of a pick, in voxels, one entry a class of the set.
+    pub near_voxels: Vec<f64>,
+    /// Shown picks, one number a class of the set.
+    pub counts: Vec<usize>,
+    /// Shown picks of which nothing has been said.
+    pub open: usize,
+    /// What it was made from.
+    shown_key: ShownKey,
+    standing_key: StandingKey,
+}
+
+impl PickView {
+    /// Whether a pick is shown and has not been rejected.
+    pub fn is_wanted(&self, index: usize) -> bool {
+        let rejected = self.standings.get(index).is_some_and(|standing| standing.verdict == Verdict::Rejected);
+        self.shown.get(index).copied().unwrap_or(false) && !rejected
+    }
+}
+
+/// What decides which picks are shown: address of the set, limits, mask.
+type ShownKey = (usize, Vec<Limits>, Option<VoxelBox>);
+/// What decides what the labels say: address of the set, classes, and the labels in a number.
+type StandingKey = (usize, Vec<PickClass>, u64);
+
+/// The labels of a tomogram in a number that changes with them.
+pub fn labels_number(annotations: &Annotations, tomogram: TomogramId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    if let Some(labels) = annotations.labels(tomogram) {
+        for point in labels.points.values() {
+            (point.id, point.kind, point.position.map(f64::to_bits)).hash(&mut hasher);
+        }
+        for region in labels.regions.values() {
+            region.voxels.hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}
+
 /// The picks of all tomograms.
 #[derive(Debug, Default)]
 pub struct PickState {
@@ -40,22 +89,42 @@ pub struct PickState {
     scores: BTreeMap<TomogramId, Arc<Vec<Scores>>>,
     /// Thresholds that the user has set; the others follow the suggestion.
     chosen: BTreeMap<ClassId, f32>,
-    /// Picks above the thresholds per class, per tomogram; dropped when picks or thresholds change.
-    counts: BTreeMap<TomogramId, Vec<usize>>,
-    /// Picks above the threshold that accepting would add; dropped when labels change too.
-    new: BTreeMap<TomogramId, usize>,
-    /// The pick under review in the current tomogram, an index into its set.
-    pub reviewed: Option<usize>,
+    /// Least distances of two picks of a class in angstrom, where the user has set one.
+    distances: BTreeMap<ClassId, f64>,
+    /// Boxes outside which picks are hidden.
+    masks: BTreeMap<TomogramId, VoxelBox>,
+    views: BTreeMap<TomogramId, PickView>,
+    /// Something may have changed since [`PickState::refresh`] looked last.
+    stale: bool,
+    revision: u64,
+    /// The pick under review, an index into the set of its tomogram.
+    pub reviewed: Option<(TomogramId, usize)>,
 }
 
 impl PickState {
-    /// Takes in newer picks of a tomogram.
+    /// Takes in newer picks of a tomogram. The pick under review stays under review when it is among them.
     pub fn put(&mut self, set: Arc<PickSet>) {
-        self.counts.remove(&set.tomogram);
-        self.new.remove(&set.tomogram);
-        self.scores.insert(set.tomogram, Arc::new(distributions(&set)));
-        self.sets.insert(set.tomogram, set);
-        self.reviewed = None;
+        let tomogram = set.tomogram;
+        if let Some((under_review, index)) = self.reviewed
+            && under_review == tomogram
+        {
+            self.reviewed = self.same_pick(tomogram, index, &set).map(|index| (tomogram, index));
+        }
+        self.scores.insert(tomogram, Arc::new(distributions(&set)));
+        self.sets.insert(tomogram, set);
+        self.stale = true;
+    }
+
+    /// The pick of newer picks that stands where one of the present picks does.
+    fn same_pick(&self, tomogram: TomogramId, index: usize, newer: &PickSet) -> Option<usize> {
+        let set = self.sets.get(&tomogram)?;
+        let pick = set.picks.get(index)?;
+        let name = &set.classes.get(pick.class)?.name;
+        let near = self.views.get(&tomogram).and_then(|view| view.near_voxels.get(pick.class)).copied().unwrap_or(2.0);
+        let class = newer.classes.iter().position(|class| class.name == *name)?;
+        let candidates = newer.picks.iter().enumerate().filter(|(_, other)| other.class == class);
+        let away = candidates.map(|(index, other)| (index, distance(other.position, pick.position)));
+        away.filter(|(_, away)| *away < near).min_by(|a, b| a.1.total_cmp(&b.1)).map(|(index, _)| index)
     }
 
     /// The picks of a tomogram.
@@ -82,8 +151,19 @@ impl PickState {
     pub fn remove(&mut self, tomogram: TomogramId) {
         self.sets.remove(&tomogram);
         self.scores.remove(&tomogram);
-        self.counts.remove(&tomogram);
-        self.new.remove(&tomogram);
+        self.views.remove(&tomogram);
+        self.masks.remove(&tomogram);
+        self.reviewed = self.reviewed.filter(|(under_review, _)| *under_review != tomogram);
+        self.revision += 1;
+    }
+
+    /// Forgets all picks; what the user has set stays.
+    pub fn clear(&mut self) {
+        self.sets.clear();
+        self.scores.clear();
+        self.views.clear();
+        self.reviewed = None;
+        self.revision += 1;
     }
 
     /// The threshold of the class at `index` among the set's classes: the user's, else the suggested one.
@@ -103,14 +183,54 @@ impl PickState {
             Some(threshold) => self.chosen.insert(class, threshold),
             None => self.chosen.remove(&class),
         };
-        self.counts.clear();
-        self.new.clear();
-        self.reviewed = None;
+        self.stale = true;
     }
 
-    /// Labels have changed.
+    /// The least distance of two picks of a class in angstrom; 0 for none.
+    pub fn least_distance(&self, class: ClassId) -> f64 {
+        self.distances.get(&class).copied().unwrap_or(0.0)
+    }
+
+    /// Sets the least distance of two picks of a class in angstrom; 0 for none.
+    pub fn set_least_distance(&mut self, class: ClassId, angstrom: f64) {
+        if angstrom > 0.0 {
+            self.distances.insert(class, angstrom);
+        } else {
+            self.distances.remove(&class);
+        }
+        self.stale = true;
+    }
+
+    /// The box outside which a tomogram's picks are hidden.
+    pub fn mask(&self, tomogram: TomogramId) -> Option<VoxelBox> {
+        self.masks.get(&tomogram).copied()
+    }
+
+    /// Sets the box outside which a tomogram's picks are hidden.
+    pub fn set_mask(&mut self, tomogram: TomogramId, mask: Option<VoxelBox>) {
+        match mask {
+            Some(mask) => self.masks.insert(tomogram, mask),
+            None => self.masks.remove(&tomogram),
+        };
+        self.stale = true;
+    }
+
+    /// Thresholds, distances and masks as the user has set them, for the project to keep.
+    pub fn limits(&self) -> PickLimits {
+        PickLimits { thresholds: self.chosen.clone(), distances_angstrom: self.distances.clone(), masks: self.masks.clone() }
+    }
+
+    /// Sets what a project has kept.
+    pub fn set_limits(&mut self, limits: PickLimits) {
+        self.chosen = limits.thresholds;
+        self.distances = limits.distances_angstrom;
+        self.masks = limits.masks;
+        self.stale = true;
+    }
+
+    /// Labels, classes or spacings have changed.
     pub fn labels_changed(&mut self) {
-        self.new.clear();
+        self.stale = true;
     }
 
     /// Whether a pick lies above its class's threshold.
@@ -118,63 +238,94 @@ impl PickState {
         pick.score >= self.threshold(set, pick.class)
     }
 
-    /// Picks above the thresholds, one number a class of the set; empty without picks.
-    pub fn counts(&mut self, tomogram: TomogramId) -> &[usize] {
-        if !self.counts.contains_key(&tomogram) {
-            let counts = self.sets.get(&tomogram).map_or_else(Vec::new, |set| {
-                let mut counts = vec![0; set.classes.len()];
-                for pick in set.picks.iter().filter(|pick| self.is_above(set, pick)) {
-                    if let Some(count) = counts.get_mut(pick.class) {
-                        *count += 1;
-                    }
-                }
-                counts
-            });
-            self.counts.insert(tomogram, counts);
+    /// What is known of a tomogram's picks, as [`PickState::refresh`] left it.
+    pub fn view(&self, tomogram: TomogramId) -> Option<&PickView> {
+        self.views.get(&tomogram)
+    }
+
+    /// Changes whenever picks, what is shown of them, or what has been said of them changes.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Whether a pick is shown and has not been rejected.
+    pub fn is_wanted(&self, set: &PickSet, index: usize) -> bool {
+        match self.views.get(&set.tomogram) {
+            Some(view) => view.is_wanted(index),
+            None => set.picks.get(index).is_some_and(|pick| self.is_above(set, pick)),
         }
-        self.counts.get(&tomogram).map_or(&[], Vec::as_slice)
+    }
+
+    /// Brings up to date what is known of the picks; what has not changed is kept. `spacing_angstrom` gives the spacing of a tomogram.
+    pub fn refresh(&mut self, annotations: &Annotations, spacing_angstrom: impl Fn(TomogramId) -> Option<f64>) {
+        if !std::mem::take(&mut self.stale) {
+            return;
+        }
+        let mut changed = false;
+        for (tomogram, set) in &self.sets {
+            let spacing = spacing_angstrom(*tomogram).unwrap_or(10.0);
+            let limits: Vec<Limits> = (0..set.classes.len())
+                .map(|index| Limits {
+                    threshold: self.threshold(set, index),
+                    distance_voxels: set.classes.get(index).map_or(0.0, |class| self.least_distance(class.id)) / spacing,
+                })
+                .collect();
+            let classes: Vec<PickClass> = set
+                .classes
+                .iter()
+                .map(|class| PickClass {
+                    own: project_class(annotations, class).map(|own| own.id),
+                    near_voxels: class.radius_angstrom / spacing * 0.5,
+                })
+                .collect();
+            let address = Arc::as_ptr(set) as usize;
+            let shown_key = (address, limits, self.masks.get(tomogram).copied());
+            let standing_key = (address, classes, labels_number(annotations, *tomogram));
+            let before = self.views.get(tomogram);
+            let same_shown = before.filter(|view| view.shown_key == shown_key).map(|view| view.shown.clone());
+            let same_standings = before.filter(|view| view.standing_key == standing_key).map(|view| view.standings.clone());
+            if same_shown.is_some() && same_standings.is_some() {
+                continue;
+            }
+            changed = true;
+            let shown = same_shown.unwrap_or_else(|| Arc::new(shown(&set.picks, &shown_key.1, shown_key.2.as_ref())));
+            let standings =
+                same_standings.unwrap_or_else(|| Arc::new(standings(&set.picks, &standing_key.1, annotations.labels(*tomogram))));
+            let mut counts = vec![0; set.classes.len()];
+            let mut open = 0;
+            for ((pick, shown), standing) in set.picks.iter().zip(shown.iter()).zip(standings.iter()) {
+                if *shown && let Some(count) = counts.get_mut(pick.class) {
+                    *count += 1;
+                    open += usize::from(standing.verdict == Verdict::Open);
+                }
+            }
+            let near_voxels = standing_key.1.iter().map(|class| class.near_voxels).collect();
+            self.views.insert(*tomogram, PickView { shown, standings, near_voxels, counts, open, shown_key, standing_key });
+        }
+        self.revision += u64::from(changed);
+    }
+
+    /// Shown picks, one number a class of the set; empty without picks.
+    pub fn counts(&self, tomogram: TomogramId) -> &[usize] {
+        self.views.get(&tomogram).map_or(&[], |view| &view.counts)
     }
 
     /// Picks that accepting would add as labels.
-    pub fn new_count(&mut self, tomogram: TomogramId, annotations: &Annotations, spacing_angstrom: Option<f64>) -> usize {
-        if let Some(count) = self.new.get(&tomogram) {
-            return *count;
-        }
-        let count = self.acceptable(tomogram, annotations, spacing_angstrom).len();
-        self.new.insert(tomogram, count);
-        count
+    pub fn open_count(&self, tomogram: TomogramId) -> usize {
+        self.views.get(&tomogram).map_or(0, |view| view.open)
     }
+}
 
-    /// Picks above the thresholds that no label says anything about yet: farther than half a radius from every label of the
-    /// same class and from every "not a particle".
-    fn acceptable(&self, tomogram: TomogramId, annotations: &Annotations, spacing_angstrom: Option<f64>) -> Vec<Pick> {
-        let Some(set) = self.sets.get(&tomogram) else {
-            return Vec::new();
-        };
-        let points = annotations.labels(tomogram).map(|labels| &labels.points);
-        // Per class the places that are spoken for, sorted along z, so that only those near a pick are looked at.
-        let taken = |class: &Class| {
-            let target = project_class(annotations, class).map(|class| class.id);
-            let speaks = |kind: PointKind| match kind {
-                PointKind::Particle(id) => Some(id) == target,
-                PointKind::Negative => true,
-            };
-            let points = points.into_iter().flat_map(|points| points.values());
-            let mut places: Vec<[f64; 3]> = points.filter(|point| speaks(point.kind)).map(|point| point.position).collect();
-            places.sort_by(|a, b| a[0].total_cmp(&b[0]));
-            (places, class.radius_angstrom / spacing_angstrom.unwrap_or(10.0) * 0.5)
-        };
-        let taken: Vec<(Vec<[f64; 3]>, f64)> = set.classes.iter().map(taken).collect();
-        let is_new = |pick: &&Pick| {
-            let Some((places, near)) = taken.get(pick.class) else {
-                return false;
-            };
-            let first = places.partition_point(|place| place[0] < pick.position[0] - near);
-            let reachable = places[first..].iter().take_while(|place| place[0] <= pick.position[0] + near);
-            !reachable.into_iter().any(|place| distance(*place, pick.position) < *near)
-        };
-        set.picks.iter().filter(|pick| self.is_above(set, pick)).filter(is_new).copied().collect()
-    }
+/// What the user has set about picks, as a project keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PickLimits {
+    /// Thresholds.
+    pub thresholds: BTreeMap<ClassId, f32>,
+    /// Least distances of two picks of a class, angstrom.
+    pub distances_angstrom: BTreeMap<ClassId, f64>,
+    /// Boxes outside which picks are hidden.
+    pub masks: BTreeMap<TomogramId, VoxelBox>,
 }
 
 /// The class of the project that a model's class stands for: the same identity and name, else the same name.
@@ -183,92 +334,62 @@ pub fn project_class<'a>(annotations: &'a Annotations, class: &Class) -> Option<
 }
 
 impl UiState {
-    /// Turns the picks above the thresholds of these tomograms into labels, as one edit that can be undone; classes that the
-    /// project does not have are added. Returns how many labels were added.
+    /// Brings up to date what is known of the picks.
+    pub fn refresh_picks(&mut self) {
+        let ids: Vec<TomogramId> = self.picks.sets().map(|set| set.tomogram).collect();
+        let spacings: BTreeMap<TomogramId, Option<f64>> = ids.into_iter().map(|id| (id, self.spacing(id))).collect();
+        self.picks.refresh(self.document.annotations(), |id| spacings.get(&id).copied().flatten());
+    }
+
+    /// The project's class that a model's class stands for, or an edit that adds it, with the identity in `added` by name.
+    pub(super) fn class_for_picks(
+        &mut self,
+        class: &Class,
+        added: &mut BTreeMap<String, ClassId>,
+        edits: &mut Vec<Edit>,
+    ) -> ClassId {
+        let known = project_class(self.document.annotations(), class).map(|class| class.id);
+        if let Some(id) = known.or_else(|| added.get(&class.name).copied()) {
+            return id;
+        }
+        let id = self.document.new_class_id();
+        let index = self.document.annotations().classes.len() + added.len();
+        edits.push(Edit::AddClass { index, class: Class { id, ..class.clone() } });
+        added.insert(class.name.clone(), id);
+        id
+    }
+
+    /// Turns the shown picks of these tomograms of which nothing has been said into labels, as one edit that can be undone; classes
+    /// that the project does not have are added. Returns how many labels were added.
     pub fn accept_picks(&mut self, tomograms: &[TomogramId]) -> usize {
+        self.refresh_picks();
         let mut edits = Vec::new();
         let mut ids: BTreeMap<String, ClassId> = BTreeMap::new();
-        let mut labels = 0;
+        let mut decided = Vec::new();
         for &tomogram in tomograms {
-            let spacing = self.spacing(tomogram);
-            let picks = self.picks.acceptable(tomogram, self.document.annotations(), spacing);
-            let Some(set) = self.picks.set(tomogram).cloned() else {
+            let (Some(set), Some(view)) = (self.picks.set(tomogram).cloned(), self.picks.view(tomogram).cloned()) else {
                 continue;
             };
-            for pick in picks {
+            for (index, pick) in set.picks.iter().enumerate() {
+                if !view.shown[index] || view.standings[index].verdict != Verdict::Open {
+                    continue;
+                }
                 let Some(class) = set.classes.get(pick.class) else {
                     continue;
                 };
-                let known = project_class(self.document.annotations(), class).map(|class| class.id);
-                let class_id = match known.or_else(|| ids.get(&class.name).copied()) {
-                    Some(id) => id,
-                    None => {
-                        let id = self.document.new_class_id();
-                        let index = self.document.annotations().classes.len() + ids.len();
-                        edits.push(Edit::AddClass { index, class: Class { id, ..class.clone() } });
-                        ids.insert(class.name.clone(), id);
-                        id
-                    }
-                };
+                let class_id = self.class_for_picks(class, &mut ids, &mut edits);
                 let point = Point { id: self.document.new_id(), position: pick.position, kind: PointKind::Particle(class_id) };
                 edits.push(Edit::AddPoint { tomogram, point });
-                labels += 1;
+                decided.push((tomogram, point.id, *pick));
             }
         }
+        let labels = decided.len();
         let name = format!("accept {labels} {}", if labels == 1 { "pick" } else { "picks" });
-        if labels > 0 && self.perform(Edit::Batch { name, edits }) { labels } else { 0 }
-    }
-
-    /// Moves to the next (or previous) pick above its threshold, by descending score.
-    pub fn review_step(&mut self, forward: bool) {
-        let Some((tomogram, _)) = self.open_volume() else {
-            return;
-        };
-        let Some(set) = self.picks.set(tomogram).cloned() else {
-            self.toasts.add("No picks in this tomogram yet");
-            return;
-        };
-        let from = self.picks.reviewed;
-        let above = |index: &usize| set.picks.get(*index).is_some_and(|pick| self.picks.is_above(&set, pick));
-        let next = match (from, forward) {
-            (None, true) => (0..set.picks.len()).find(above),
-            (Some(at), true) => (at + 1..set.picks.len()).find(above),
-            (Some(at), false) => (0..at).rev().find(above),
-            (None, false) => None,
-        };
-        match next {
-            Some(index) => {
-                self.picks.reviewed = Some(index);
-                self.move_crosshair(set.picks[index].position);
-            }
-            None => self.toasts.add(if forward { "That was the last pick" } else { "That was the first pick" }),
-        }
-    }
-
-    /// Turns the pick under review into a label, or into "not a particle", and goes on to the next.
-    pub fn review_decide(&mut self, accept: bool) {
-        let (Some((tomogram, _)), Some(index)) = (self.open_volume(), self.picks.reviewed) else {
-            return;
-        };
-        let Some(set) = self.picks.set(tomogram).cloned() else {
-            return;
-        };
-        let Some(pick) = set.picks.get(index).copied() else {
-            return;
-        };
-        let class = set.classes.get(pick.class).and_then(|class| project_class(self.document.annotations(), class));
-        let kind = match (accept, class) {
-            (false, _) => PointKind::Negative,
-            (true, Some(class)) => PointKind::Particle(class.id),
-            (true, None) => {
-                self.toasts.add("The project has no class of this name: add it first");
-                return;
-            }
-        };
-        let id = self.document.new_id();
-        if self.perform(Edit::AddPoint { tomogram, point: Point { id, position: pick.position, kind } }) {
-            self.picks.reviewed = Some(index);
-            self.review_step(true);
+        if labels > 0 && self.perform(Edit::Batch { name, edits }) {
+            self.note_decisions(Verdict::Accepted, &decided);
+            labels
+        } else {
+            0
         }
     }
 }
@@ -302,14 +423,28 @@ mod tests {
         annotations
     }
 
+    fn refresh(state: &mut PickState, annotations: &Annotations) {
+        state.labels_changed();
+        state.refresh(annotations, |_| Some(10.0));
+    }
+
     #[test]
     fn thresholds_follow_the_suggestion_until_they_are_chosen() {
         let mut state = PickState::default();
+        let none = Annotations::default();
         picks(&mut state, &[([0.0; 3], 0, 0.9), ([0.0; 3], 0, 0.4), ([0.0; 3], 1, 0.4)]);
+        refresh(&mut state, &none);
         assert_eq!(state.counts(HERE), [1, 1]);
+        let revision = state.revision();
         state.choose_threshold(ClassId(1), Some(0.35));
+        refresh(&mut state, &none);
         assert_eq!(state.counts(HERE), [2, 1]);
+        assert!(state.revision() > revision);
+        let revision = state.revision();
+        refresh(&mut state, &none);
+        assert_eq!(state.revision(), revision, "nothing has changed");
         state.choose_threshold(ClassId(1), None);
+        refresh(&mut state, &none);
         assert_eq!(state.counts(HERE), [1, 1]);
         assert_eq!(state.scores(HERE).unwrap()[0].total, 2);
         assert_eq!(state.counts(TomogramId(8)), [0; 0]);
@@ -323,13 +458,44 @@ mod tests {
             &mut state,
             &[([0.0, 0.0, 0.0], 0, 0.9), ([0.0, 0.0, 10.0], 0, 0.9), ([20.0, 0.0, 0.0], 0, 0.9), ([5.0; 3], 1, 0.9)],
         );
-        let spacing = Some(10.0);
-        let count = |points: &[([f64; 3], PointKind)]| state.acceptable(HERE, &labels(points), spacing).len();
+        let mut count = |points: &[([f64; 3], PointKind)]| {
+            refresh(&mut state, &labels(points));
+            state.open_count(HERE)
+        };
         assert_eq!(count(&[]), 4);
         assert_eq!(count(&[([1.9, 0.0, 0.0], PointKind::Particle(ClassId(1)))]), 3);
         assert_eq!(count(&[([2.1, 0.0, 0.0], PointKind::Particle(ClassId(1)))]), 4);
         assert_eq!(count(&[([0.0, 0.0, 0.0], PointKind::Particle(ClassId(9)))]), 4, "another class says nothing about it");
         assert_eq!(count(&[([5.0, 5.0, 4.0], PointKind::Particle(ClassId(9)))]), 3, "the class of the same name is meant");
         assert_eq!(count(&[([20.0, 1.0, 1.0], PointKind::Negative), ([5.0; 3], PointKind::Negative)]), 2);
+    }
+
+    #[test]
+    fn the_pick_under_review_is_found_among_newer_ones() {
+        let mut state = PickState::default();
+        picks(&mut state, &[([10.0; 3], 0, 0.9), ([30.0; 3], 0, 0.8)]);
+        refresh(&mut state, &Annotations::default());
+        state.reviewed = Some((HERE, 1));
+        picks(&mut state, &[([30.0, 30.0, 31.0], 0, 0.95), ([30.0; 3], 1, 0.9), ([10.0; 3], 0, 0.6)]);
+        assert_eq!(state.reviewed, Some((HERE, 0)));
+        picks(&mut state, &[([50.0; 3], 0, 0.95)]);
+        assert_eq!(state.reviewed, None, "it is gone");
+    }
+
+    #[test]
+    fn least_distances_and_masks_hide_picks() {
+        let mut state = PickState::default();
+        picks(&mut state, &[([10.0; 3], 0, 0.9), ([10.0, 10.0, 13.0], 0, 0.8), ([30.0; 3], 0, 0.7)]);
+        let none = Annotations::default();
+        state.set_least_distance(ClassId(1), 40.0);
+        refresh(&mut state, &none);
+        assert_eq!(state.counts(HERE), [2, 0], "3 voxels of 10 angstrom are less than 40");
+        state.set_mask(HERE, Some(VoxelBox::new([0; 3], [20; 3])));
+        refresh(&mut state, &none);
+        assert_eq!(state.counts(HERE), [1, 0]);
+        let kept = state.limits();
+        let mut again = PickState::default();
+        again.set_limits(serde_json::from_str(&serde_json::to_string(&kept).unwrap()).unwrap());
+        assert_eq!(again.limits(), kept);
     }
 }

@@ -54,17 +54,22 @@ struct Basis {
     labels_revision: u64,
     labels: bool,
     picks: Option<Arc<PickSet>>,
+    /// Which of them are shown, and what has been said of them.
+    picks_revision: u64,
     thresholds: Vec<f32>,
     score_cue: ScoreCue,
 }
 
 impl Basis {
     fn of(state: &UiState, tomogram: TomogramId) -> Self {
-        let picks = state.display.picks.then(|| state.picks.set(tomogram).cloned()).flatten();
+        // A comparison shows its own findings in place of picks and labels.
+        let comparing = state.review.compare.in_views;
+        let picks = (state.display.picks && !comparing).then(|| state.picks.set(tomogram).cloned()).flatten();
         let threshold = |set: &Arc<PickSet>| (0..set.classes.len()).map(|index| state.picks.threshold(set, index)).collect();
         let thresholds = picks.as_ref().map(threshold).unwrap_or_default();
-        let (labels_revision, labels) = (state.labels_revision, state.display.labels);
-        Self { tomogram, labels_revision, labels, picks, thresholds, score_cue: state.display.score_cue }
+        let (labels_revision, labels) = (state.labels_revision, state.display.labels && !comparing);
+        let picks_revision = state.picks.revision();
+        Self { tomogram, labels_revision, labels, picks, picks_revision, thresholds, score_cue: state.display.score_cue }
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -74,8 +79,8 @@ impl Basis {
             _ => false,
         };
         same_picks
-            && (self.tomogram, self.labels_revision, self.labels, self.score_cue)
-                == (other.tomogram, other.labels_revision, other.labels, other.score_cue)
+            && (self.tomogram, self.labels_revision, self.labels, self.picks_revision, self.score_cue)
+                == (other.tomogram, other.labels_revision, other.labels, other.picks_revision, other.score_cue)
             && self.thresholds == other.thresholds
     }
 }
@@ -170,7 +175,7 @@ impl UiState {
             else {
                 continue;
             };
-            if pick.score < threshold {
+            if !self.picks.is_wanted(set, index) {
                 continue;
             }
             let share = (pick.score - threshold) / (1.0 - threshold).max(1e-3);

@@ -8,6 +8,7 @@ use super::boxes::Sides;
 use super::document::Document;
 use super::options::{OverviewPlace, ScoreCue, Snap};
 use super::picks::PickState;
+use super::review::ReviewState;
 use super::snap::Click;
 use super::spots::Spots;
 use super::tally::Tally;
@@ -238,6 +239,10 @@ pub enum Action {
     ImportLabelsDialog,
     /// Add the positions of a table as labels.
     ImportLabels(PathBuf),
+    /// Choose a file to compare positions with in a dialog.
+    CompareDialog,
+    /// Read positions to compare with.
+    CompareWith(PathBuf),
     /// Choose the folder for an export in a dialog.
     ExportFolderDialog,
     /// Write coordinates as the export form says.
@@ -320,6 +325,8 @@ pub struct UiState {
     pub training: TrainingState,
     /// Picks.
     pub picks: PickState,
+    /// The review area.
+    pub review: ReviewState,
     /// The export form.
     pub export: super::export::ExportForm,
     /// Files of positions that wait for answers; the first one's form is on the screen.
@@ -368,6 +375,8 @@ impl UiState {
     /// The state of a window that shows `document`; no tomogram is open yet.
     pub fn new(document: Document, config: TrainConfig) -> Self {
         let export = super::export::ExportForm::of(&document);
+        let mut picks = PickState::default();
+        let (review, problems) = ReviewState::of(&document, &mut picks);
         let mut state = Self {
             document,
             volumes: BTreeMap::new(),
@@ -389,7 +398,8 @@ impl UiState {
             spots_at_hand: None,
             region_depth: None,
             training: TrainingState::new(config),
-            picks: PickState::default(),
+            picks,
+            review,
             export,
             imports: VecDeque::new(),
             copick: super::copick::CopickForms::default(),
@@ -415,6 +425,9 @@ impl UiState {
         state.tally = Tally::of(state.document.annotations());
         state.keep_choices_valid();
         state.look_for_a_run();
+        for (title, detail) in problems {
+            state.fail_text(title, detail);
+        }
         state
     }
 
@@ -481,6 +494,7 @@ impl UiState {
         self.tally = Tally::of(self.document.annotations());
         self.prune_selection();
         self.picks.labels_changed();
+        self.review.edits += 1;
         self.keep_choices_valid();
     }
 
@@ -688,7 +702,7 @@ impl UiState {
             return;
         };
         let voxels = voxels.intersection(&VoxelBox::whole(volume.shape()));
-        if voxels.is_empty() {
+        if voxels.is_empty() || self.take_mask(voxels) {
             return;
         }
         let id = self.document.new_id();

@@ -114,6 +114,8 @@ pub const ON_SLICE: Color32 = Color32::from_rgb(0xe8, 0xec, 0xf0);
 pub const REGION: Color32 = Color32::from_rgb(0x66, 0xd9, 0xc0);
 /// "Not a particle".
 pub const NEGATIVE: Color32 = Color32::from_rgb(0xe6, 0xe6, 0xe6);
+/// A picture as it is.
+pub const UNTINTED: Color32 = Color32::WHITE;
 /// The pick under review.
 pub const REVIEWED: Color32 = Color32::from_rgb(0xff, 0xff, 0xff);
 
@@ -135,6 +137,18 @@ pub fn overview_canvas(visuals: &Visuals) -> Color32 {
 pub fn fog(colour: Color32, strength: f32) -> [f32; 4] {
     let [r, g, b, _] = normalised(colour);
     [r, g, b, strength]
+}
+
+/// The box outside which picks are hidden.
+pub const MASK: Color32 = Color32::from_rgb(0xc8, 0x9a, 0xf0);
+
+/// What comparing two sets found; each has a form of marker as well.
+pub fn finding_colour(finding: crate::review::Finding) -> Color32 {
+    match finding {
+        crate::review::Finding::Matched => Color32::from_rgb(0x56, 0xb4, 0xe9),
+        crate::review::Finding::Missed => Color32::from_rgb(0xf0, 0xe4, 0x42),
+        crate::review::Finding::Extra => Color32::from_rgb(0xe8, 0x6a, 0x3a),
+    }
 }
 
 /// The colour map "inferno" of matplotlib (CC0), at ten evenly spaced values: perceptually uniform and safe for colour-blind eyes.

@@ -259,6 +259,7 @@ impl UiState {
                 training.device = Some(device);
                 training.parameters = parameters;
                 self.focus_changed = true;
+                self.note_run();
             }
             Event::Progress(progress) => {
                 if training.phase == Phase::Starting {
@@ -283,6 +284,7 @@ impl UiState {
                 });
                 self.toasts.add(format!("Training: {}", outcome.to_lowercase()));
                 self.look_for_a_run();
+                self.note_run_end(steps);
             }
             Event::Picking { tomogram, fraction } => training.picking = Some((tomogram, fraction)),
             Event::Picked(set) => {
@@ -291,6 +293,8 @@ impl UiState {
                 let all_there = training.picks_due == 0;
                 let tomogram = set.tomogram;
                 self.picks.put(set);
+                self.note_picked(tomogram);
+                self.refresh_picks();
                 let above = self.picks.counts(tomogram).iter().sum::<usize>();
                 if all_there {
                     self.toasts.add(format!("{}: {above} picks above the threshold", self.document.name(tomogram)));
@@ -299,6 +303,7 @@ impl UiState {
             Event::ModelLoaded { path, classes, spacing_angstrom } => {
                 let origin = file_name(&path);
                 self.toasts.add(format!("Model {origin} is ready to pick"));
+                self.review.note_model(&path);
                 training.model = Some(ModelInfo { classes, origin, spacing_angstrom: Some(spacing_angstrom) });
             }
             Event::ModelSaved(path) => self.toasts.add(format!("Model written: {}", path.display())),
@@ -333,6 +338,7 @@ impl UiState {
             self.display.heat_class = 0;
         }
         self.training.keep_heatmap(view.heatmap);
+        self.note_live(view.picks.tomogram);
         self.picks.put(view.picks);
     }
 }

@@ -41,7 +41,7 @@ const KEYS: [(&str, &[(&str, &str)]); 4] = [
         "Training and picks",
         &[
             ("T", "train, pause, resume"),
-            ("K, J", "next pick, previous pick"),
+            ("J, K", "next pick, previous pick"),
             ("Enter, Backspace", "accept the pick, reject it"),
         ],
     ),

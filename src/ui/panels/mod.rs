@@ -30,7 +30,7 @@ use super::theme;
 const HINT_SIZE: f32 = 11.5;
 
 /// A dot before a line of text.
-fn dot(ui: &mut Ui, colour: egui::Color32, filled: bool) {
+pub(in crate::ui) fn dot(ui: &mut Ui, colour: egui::Color32, filled: bool) {
     let (rect, _) = ui.allocate_exact_size(egui::vec2(10.0, 10.0), egui::Sense::hover());
     if filled {
         ui.painter().circle_filled(rect.center(), 4.0, colour);
@@ -50,7 +50,7 @@ fn section(ui: &mut Ui, title: &str, contents: impl FnOnce(&mut Ui)) {
 }
 
 /// A remark in the weak colour, wrapped.
-fn hint(ui: &mut Ui, text: &str) {
+pub(in crate::ui) fn hint(ui: &mut Ui, text: &str) {
     let weak = theme::palette(ui.visuals()).weak;
     ui.add(egui::Label::new(RichText::new(text).color(weak).size(HINT_SIZE)).wrap());
 }

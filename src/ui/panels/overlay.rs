@@ -6,6 +6,7 @@ use crate::geometry::VoxelBox;
 use crate::labels::{ItemId, PointKind, TomogramId};
 use crate::render::view::AXIS_NAMES;
 use crate::render::{Marker, MarkerStyle, Plane, View, section_radius};
+use crate::review::{Finding, Spot};
 use crate::ui::picks::project_class;
 use crate::ui::spots::{SpotOf, Spots};
 use crate::ui::state::{Drag, UiState};
@@ -152,6 +153,9 @@ pub fn markers(
             cues.push(Cue { at, letter, colour: theme::faded(spot.colour, spot.opacity) });
         }
     }
+    if state.review.compare.in_views {
+        markers.extend(findings(state, tomogram, frame));
+    }
     markers.extend(reviewed(state, tomogram, frame));
     markers.append(&mut labels);
     for click in state.snapping.iter().filter(|click| click.tomogram == tomogram) {
@@ -165,8 +169,9 @@ pub fn markers(
 
 /// The ring around the pick under review.
 fn reviewed(state: &UiState, tomogram: TomogramId, frame: &Frame) -> Option<Marker> {
-    let set = state.picks.set(tomogram).filter(|_| state.display.picks)?;
-    let pick = set.picks.get(state.picks.reviewed?)?;
+    let set = state.picks.set(tomogram).filter(|_| state.display.picks && !state.review.compare.in_views)?;
+    let (_, index) = state.picks.reviewed.filter(|(under_review, _)| *under_review == tomogram)?;
+    let pick = set.picks.get(index)?;
     let class = set.classes.get(pick.class)?;
     let own = project_class(state.document.annotations(), class).unwrap_or(class);
     let radius = state.radius_voxels(tomogram, own.radius_angstrom) * 1.25;
@@ -202,6 +207,37 @@ pub fn paint_selection(painter: &egui::Painter, rect: Rect) {
     painter.rect_stroke(rect, 0.0, Stroke::new(1.0, theme::ON_SLICE), StrokeKind::Inside);
 }
 
+/// What comparing two sets has found: matched as rings, missed dashed, extra crossed.
+fn findings(state: &UiState, tomogram: TomogramId, frame: &Frame) -> Vec<Marker> {
+    let compare = &state.review.compare;
+    let marker = |spot: &Spot| {
+        let radius = state.radius_voxels(tomogram, compare.classes.get(spot.class).map_or(50.0, |class| class.radius_angstrom));
+        let style = match spot.finding {
+            Finding::Matched => MarkerStyle::Ring,
+            Finding::Missed => MarkerStyle::Dashed,
+            Finding::Extra => MarkerStyle::Crossed,
+        };
+        frame.section(spot.position, radius, (1.7, style), theme::finding_colour(spot.finding))
+    };
+    compare.spots(tomogram).iter().filter_map(marker).collect()
+}
+
+/// Draws the box outside which picks are hidden.
+fn paint_mask(painter: &egui::Painter, state: &UiState, tomogram: TomogramId, frame: &Frame) {
+    let Some(mask) = state.picks.mask(tomogram).filter(|_| state.display.picks) else {
+        return;
+    };
+    let (across, down) = (frame.plane.horizontal(), frame.plane.vertical());
+    let corner = |corner: [usize; 3]| frame.view.screen_from_image(frame.rect, [corner[across] as f64, corner[down] as f64]);
+    let rect = Rect::from_two_pos(corner(mask.start), corner(mask.end));
+    let path = [rect.left_top(), rect.right_top(), rect.right_bottom(), rect.left_bottom(), rect.left_top()];
+    painter.extend(Shape::dashed_line(&path, Stroke::new(1.5, theme::MASK), 8.0, 5.0));
+    if rect.width() > 110.0 && rect.height() > 24.0 {
+        let at = rect.right_top() + vec2(-4.0, 3.0);
+        text_with_halo(painter, at, Align2::RIGHT_TOP, "picks only in here", FontId::proportional(11.0), theme::MASK);
+    }
+}
+
 /// Text that stays legible on any grey.
 fn text_with_halo(painter: &egui::Painter, at: Pos2, align: Align2, text: &str, font: FontId, colour: Color32) -> Rect {
     for offset in [vec2(-1.0, 0.0), vec2(1.0, 0.0), vec2(0.0, -1.0), vec2(0.0, 1.0)] {
@@ -234,6 +270,7 @@ pub fn paint_regions(
     frame: &Frame,
     drawn: Option<(Option<ItemId>, VoxelBox)>,
 ) {
+    paint_mask(painter, state, tomogram, frame);
     let regions = state.document.annotations().labels(tomogram).into_iter().flat_map(|labels| labels.regions.values());
     let changed = drawn.and_then(|(id, _)| id);
     let regions = regions.filter(|region| Some(region.id) != changed);

@@ -16,16 +16,27 @@ pub fn picks_ui(ui: &mut Ui, state: &mut UiState) {
         pick_buttons(ui, state);
         let set = state.current.and_then(|id| state.picks.set(id).cloned());
         match set {
-            Some(set) => thresholds_ui(ui, state, &set),
+            Some(set) => {
+                thresholds_ui(ui, state, &set);
+                crate::ui::review::mask_ui(ui, state);
+            }
             None if state.picks.is_empty() => {
                 super::hint(ui, "Picks come while training runs, or for whole tomograms once there is a model");
             }
             None => super::hint(ui, "No picks in this tomogram yet"),
         }
         accept_ui(ui, state);
-        if ui.button("Export…").on_hover_text("Write labels or picks for other programs (Ctrl+E)").clicked() {
-            state.forms.export = true;
-        }
+        ui.horizontal(|ui| {
+            let review = ui
+                .selectable_label(state.review.open, "Review…")
+                .on_hover_text("Gallery, table, comparison and counts, below the views");
+            if review.clicked() {
+                state.review.open = !state.review.open;
+            }
+            if ui.button("Export…").on_hover_text("Write labels or picks for other programs (Ctrl+E)").clicked() {
+                state.forms.export = true;
+            }
+        });
     });
 }
 
@@ -92,24 +103,38 @@ fn thresholds_ui(ui: &mut Ui, state: &mut UiState, set: &Arc<PickSet>) {
                 }
             }
         });
-        if let Some(scores) = scores.get(index) {
-            scores_ui(ui, scores, threshold, colour, &name);
-        }
-        ui.scope(|ui| {
-            ui.spacing_mut().slider_width = (ui.available_width() - 56.0).clamp(80.0, 270.0);
+        let mut chosen = scores.get(index).and_then(|scores| scores_ui(ui, scores, threshold, colour, &name));
+        ui.horizontal(|ui| {
+            ui.spacing_mut().slider_width = (ui.available_width() - 150.0).clamp(60.0, 180.0);
             let slider = Slider::new(&mut threshold, 0.0..=1.0).fixed_decimals(2).step_by(0.01);
             if ui.add(slider).accessible_name(format!("Threshold of {name}")).changed() {
-                state.picks.choose_threshold(class.id, Some(threshold));
+                chosen = Some(threshold);
+            }
+            let mut apart = state.picks.least_distance(class.id);
+            let drag = egui::DragValue::new(&mut apart)
+                .range(0.0..=20.0 * class.radius_angstrom)
+                .speed(1.0)
+                .suffix(" Å")
+                .max_decimals(0);
+            let drag = ui.add(drag.prefix("apart ")).accessible_name(format!("Least distance of {name} picks"));
+            let drag =
+                drag.on_hover_text("Least distance of two picks: of two that are nearer, the better one stays; 0 for none");
+            if drag.changed() {
+                state.picks.set_least_distance(class.id, apart);
             }
         });
+        if chosen.is_some() {
+            state.picks.choose_threshold(class.id, chosen);
+        }
     }
 }
 
-/// The distribution of the scores, with the threshold.
-fn scores_ui(ui: &mut Ui, scores: &Scores, threshold: f32, colour: Color32, name: &str) {
+/// The distribution of the scores, with the threshold, which can be dragged; a threshold that was chosen.
+fn scores_ui(ui: &mut Ui, scores: &Scores, threshold: f32, colour: Color32, name: &str) -> Option<f32> {
     let palette = theme::palette(ui.visuals());
     let width = (ui.available_width() - 56.0).clamp(80.0, 270.0);
-    let (rect, response) = ui.allocate_exact_size(vec2(width, 30.0), Sense::hover());
+    let (rect, response) = ui.allocate_exact_size(vec2(width, 34.0), Sense::click_and_drag());
+    let response = response.on_hover_cursor(egui::CursorIcon::ResizeHorizontal);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, format!("Scores of {name}")));
     let painter = ui.painter_at(rect);
     painter.rect_filled(rect, 3.0, palette.sunken);
@@ -125,21 +150,26 @@ fn scores_ui(ui: &mut Ui, scores: &Scores, threshold: f32, colour: Color32, name
     }
     let x = rect.left() + threshold.clamp(0.0, 1.0) * rect.width();
     painter.line_segment([pos2(x, rect.top()), pos2(x, rect.bottom())], Stroke::new(1.5, palette.strong));
+    let grip = Rect::from_center_size(pos2(x.clamp(rect.left() + 4.0, rect.right() - 4.0), rect.top() + 4.0), vec2(8.0, 8.0));
+    let held = response.hovered() || response.dragged();
+    painter.rect_filled(grip, 2.0, if held { palette.accent } else { palette.strong });
+    let pointer = response.interact_pointer_pos().filter(|_| response.clicked() || response.dragged())?;
+    let share = ((pointer.x - rect.left()) / rect.width()).clamp(0.0, 1.0);
+    Some((share * 100.0).round() / 100.0)
 }
 
 fn accept_ui(ui: &mut Ui, state: &mut UiState) {
     let Some(id) = state.current else {
         return;
     };
-    let spacing = state.spacing(id);
-    let new = state.picks.new_count(id, state.document.annotations(), spacing);
+    let new = state.picks.open_count(id);
     let with_picks = state.picks.sets().count();
     if with_picks == 0 {
         return;
     }
     ui.horizontal_wrapped(|ui| {
         let accept = ui.add_enabled(new > 0, Button::new(format!("Accept {new} picks as labels")));
-        let explanation = "Those above the threshold that are not labelled yet; one undo takes them back";
+        let explanation = "Those above the threshold of which nothing has been said yet; one undo takes them back";
         if accept.on_hover_text(explanation).clicked() {
             state.request(Action::AcceptPicks(Some(id)));
         }
@@ -147,12 +177,12 @@ fn accept_ui(ui: &mut Ui, state: &mut UiState) {
             state.request(Action::AcceptPicks(None));
         }
     });
-    let Some(reviewed) = state.picks.reviewed else {
-        super::hint(ui, "Review one by one: K next, J previous, Enter accepts, Backspace rejects");
+    let Some((tomogram, reviewed)) = state.picks.reviewed else {
+        super::hint(ui, "Review one by one: J next, K previous, Enter accepts, Backspace rejects");
         return;
     };
-    let score = state.picks.set(id).and_then(|set| set.picks.get(reviewed)).map(|pick| pick.score);
+    let score = state.picks.set(tomogram).and_then(|set| set.picks.get(reviewed)).map(|pick| pick.score);
     if let Some(score) = score {
-        super::hint(ui, &format!("Reviewing a pick of score {score:.2}: Enter accepts, Backspace rejects, K next, J previous"));
+        super::hint(ui, &format!("Reviewing a pick of score {score:.2}: Enter accepts, Backspace rejects, J next, K previous"));
     }
 }

@@ -116,6 +116,7 @@ fn view_menu(ui: &mut Ui, state: &mut UiState) {
     }
     ui.separator();
     zoom_menu(ui, state);
+    ui.checkbox(&mut state.review.open, "Review");
     ui.separator();
     let mut preference = ui.ctx().options(|options| options.theme_preference);
     for (value, name) in
