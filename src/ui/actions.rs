@@ -262,7 +262,7 @@ impl App {
         } else if let Some(Err(error)) = run.map(|bytes| std::fs::write(&file, bytes?)) {
             self.state.fail("The checkpoint of the last run did not come along", &error);
         }
-        self.state.review.log.move_to(self.state.document.dir());
+        self.state.review.log.move_to(self.state.document.folder());
         self.state.look_for_a_run();
         self.state.toasts.add(format!("The project is kept in {}", folder.display()));
     }

@@ -356,11 +356,6 @@ impl Document {
         }
     }
 
-    /// The project's folder.
-    pub fn dir(&self) -> &Path {
-        self.project().dir()
-    }
-
     fn project(&self) -> &Project {
         self.project.as_ref().expect("the project is there until the window has closed it")
     }

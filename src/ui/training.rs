@@ -323,7 +323,7 @@ impl UiState {
 
     /// Where the checkpoint of the project's run is kept.
     pub fn run_file(&self) -> PathBuf {
-        self.document.dir().join(RUN_FILE)
+        self.document.folder().join(RUN_FILE)
     }
 
     /// Looks whether the project holds the checkpoint of a run.
