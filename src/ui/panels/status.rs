@@ -37,6 +37,7 @@ fn click(state: &UiState) -> String {
     }
     match (state.tool, state.kind) {
         (Tool::Look, _) => "click: move the crosshair".to_owned(),
+        (Tool::Region, _) if state.review.drawing_mask => "drag in XY: only picks in this box are shown".to_owned(),
         (Tool::Region, _) => "drag in XY: mark a complete box · right click: remove one".to_owned(),
         (Tool::Label, None) => "add a class on the right, then click on particles".to_owned(),
         (Tool::Label, Some(kind)) => {
