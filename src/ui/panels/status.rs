@@ -54,6 +54,7 @@ fn click(state: &UiState, shift: bool, space: bool) -> String {
             "Shift+drag: choose the labels in a rectangle · Shift+click: choose one more, or one less".to_owned()
         }
         (Tool::Look, _) => "click: move the crosshair · drag: take it along".to_owned(),
+        (Tool::Region, _) if state.review.drawing_mask => "drag: only picks in this box are shown".to_owned(),
         (Tool::Region, _) if state.hover.is_some_and(|hover| hover.on_edge) => "drag: move this edge".to_owned(),
         (Tool::Region, _) => "drag: mark a complete box, or move the edge of one · right click, Delete: remove one".to_owned(),
         (Tool::Label, None) => "add a class on the right, then click on particles".to_owned(),
