@@ -237,7 +237,10 @@ impl Trainer {
         let cells = edge.div_ceil(self.metadata.network.output_stride());
         let input = Tensor::<5>::from_data(TensorData::new(crops.shown, [batch, 1, edge, edge, edge]), &device);
         let target = Tensor::from_data(TensorData::new(taught, [batch, classes, cells, cells, cells]), &device);
-        let everywhere = Tensor::ones_like(&target);
+        // Known everywhere, and the classes evened out as on the labels: it is the same loss.
+        let shares = self.data.class_shares(self.config.balance);
+        let shares = Tensor::<5>::from_data(TensorData::new(shares, [1, classes, 1, 1, 1]), &device);
+        let everywhere = Tensor::ones_like(&target) * shares;
         let map = self.learner.network().forward(input);
         let apart = map.clone().inner() - target.clone().inner();
         (weighted_squared_error(map, target, everywhere, self.config.alpha), (apart.clone() * apart).mean())

@@ -35,7 +35,7 @@ pub fn mask_ui(ui: &mut Ui, state: &mut UiState) {
             mask = on.then(|| VoxelBox::whole(shape));
         }
         let draw =
-            ui.selectable_label(state.review.drawing_mask, "Draw").on_hover_text("Drag in XY; choose the slices above the views");
+            ui.selectable_label(state.review.drawing_mask, "Draw").on_hover_text("Drag in a view; choose the slices above the views");
         if draw.clicked() {
             state.review.drawing_mask = !state.review.drawing_mask;
             state.tool = if state.review.drawing_mask { Tool::Region } else { Tool::Label };
