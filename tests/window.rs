@@ -191,6 +191,45 @@ fn training_shows_progress_and_learns_of_edits() {
 }
 
 #[test]
+fn what_is_unlabelled_is_learnt_from_unless_the_user_does_not_want_it() {
+    let mut window = Window::with_class();
+    window.label_balls(1);
+    window.train();
+    assert_eq!(window.heard()[1], "Semi, 600 and 600 steps", "one button: burn-in, then co-training");
+    window.click("Stop");
+    window.until("stopped", |app| !app.state.training.is_active());
+    window.click("Learn from unlabelled parts too");
+    window.train();
+    let heard = window.heard();
+    assert!(heard.iter().any(|text| text == "Supervised, 600 and 0 steps"), "{heard:?}");
+}
+
+#[test]
+fn a_run_goes_on_from_the_checkpoint_that_the_project_keeps() {
+    let mut window = Window::with_class();
+    window.label_balls(1);
+    assert!(window.harness.query_by_label("Continue last run").is_none(), "there is none");
+    let run = window.path("balls").join("training.run");
+    std::fs::write(&run, "kept").expect("writable");
+    window.harness.state_mut().state.look_for_a_run();
+    window.settle();
+    window.click("Continue last run");
+    let expected = format!("continue {}", run.display());
+    let heard = window.heard.clone();
+    window.until("the training thread goes on", move |_| heard.lock().unwrap().contains(&expected));
+    window.click("Stop");
+    window.until("stopped", |app| !app.state.training.is_active());
+
+    // The checkpoint moves with the project.
+    let place = window.path("moved");
+    window.request(Action::SaveAs(place.clone()));
+    assert_eq!(std::fs::read(place.join("training.run")).expect("there"), b"kept");
+    std::fs::remove_file(place.join("training.run")).expect("there");
+    window.click("Continue last run");
+    assert!(window.has("its checkpoint is no longer there"));
+}
+
+#[test]
 fn thresholds_count_and_picks_become_labels_once() {
     let mut window = Window::with_class();
     window.label_balls(1);

@@ -69,35 +69,37 @@ fn points(project: &Project) -> usize {
     project.annotations().counts(None).total_particles()
 }
 
+/// One of the changes that an editing session is made of.
+fn random_change(live: &mut Project, random: &mut Random, step: usize) {
+    let labelled: Vec<Point> =
+        live.annotations().labels(TOMOGRAM).map(|labels| labels.points.values().copied().collect()).unwrap_or_default();
+    let position = random.place();
+    match random.below(12) {
+        0..5 => add_point(live, position).unwrap(),
+        5 | 6 if !labelled.is_empty() => {
+            let point = labelled[random.below(labelled.len())];
+            live.perform(Edit::MovePoint { tomogram: TOMOGRAM, id: point.id, from: point.position, to: position }).unwrap();
+        }
+        7 if !labelled.is_empty() => {
+            let point = labelled[random.below(labelled.len())];
+            live.record(&Edit::RemovePoint { tomogram: TOMOGRAM, point }).unwrap();
+        }
+        // The class itself stays, so that there is something to label with.
+        8 if live.history().undo_name() != Some("add class ribosome") => drop(live.undo()),
+        9 => drop(live.redo()),
+        10 => live.set_setting("train", &serde_json::json!({"steps": step, "name": "a\n\"b\"}"})).unwrap(),
+        _ if step.is_multiple_of(9) => live.compact().unwrap(),
+        _ => live.rename(&format!("name {step}")).unwrap(),
+    }
+}
+
 #[test]
 fn a_reopened_project_is_what_it_was() {
     for seed in 0..8 {
         let dir = tempfile::tempdir().unwrap();
         let mut random = Random(seed);
         let mut live = project(dir.path());
-        for step in 0..60 {
-            let labelled: Vec<Point> =
-                live.annotations().labels(TOMOGRAM).map(|labels| labels.points.values().copied().collect()).unwrap_or_default();
-            let position = random.place();
-            match random.below(12) {
-                0..5 => add_point(&mut live, position).unwrap(),
-                5 | 6 if !labelled.is_empty() => {
-                    let point = labelled[random.below(labelled.len())];
-                    live.perform(Edit::MovePoint { tomogram: TOMOGRAM, id: point.id, from: point.position, to: position })
-                        .unwrap();
-                }
-                7 if !labelled.is_empty() => {
-                    let point = labelled[random.below(labelled.len())];
-                    live.record(&Edit::RemovePoint { tomogram: TOMOGRAM, point }).unwrap();
-                }
-                // The class itself stays, so that there is something to label with.
-                8 if live.history().undo_name() != Some("add class ribosome") => drop(live.undo()),
-                9 => drop(live.redo()),
-                10 => live.set_setting("train", &serde_json::json!({"steps": step, "name": "a\n\"b\"}"})).unwrap(),
-                _ if step % 9 == 0 => live.compact().unwrap(),
-                _ => live.rename(&format!("name {step}")).unwrap(),
-            }
-        }
+        (0..60).for_each(|step| random_change(&mut live, &mut random, step));
         let expected = content(&live);
         drop(live);
         let reopened = Project::open(dir.path()).unwrap();
@@ -491,6 +493,8 @@ fn dates_are_civil() {
     assert_eq!(untitled::date_time(1_767_225_599), "20251231-235959");
 }
 
+/// Gives the child the seed of its changes.
+const SEED: &str = "SEMIETPICKER_TEST_SEED";
 const CHILD: &str = "SEMIETPICKER_TEST_LABEL_UNTIL_KILLED";
 
 /// The other half of the test below; does nothing by itself.
@@ -533,4 +537,69 @@ fn killing_the_program_loses_no_label() {
     let found = points(&reopened);
     println!("{labelled} labels acknowledged, {found} found");
     assert!(killed && (labelled..=labelled + 1).contains(&found), "{labelled} acknowledged, {found} found");
+}
+
+#[test]
+fn child_that_edits_until_killed() {
+    let Some(dir) = std::env::var_os(CHILD) else { return };
+    let mut random = Random(std::env::var(SEED).unwrap().parse().unwrap());
+    let mut live = project(Path::new(&dir));
+    println!("\nedited 0");
+    for step in 0..100_000 {
+        random_change(&mut live, &mut random, step);
+        println!("edited {}", step + 1);
+    }
+}
+
+/// The project without what depends on where it lies.
+fn anywhere(project: &Project) -> ProjectState {
+    let mut state = content(project);
+    state.tomograms.iter_mut().for_each(|tomogram| (tomogram.path, tomogram.relative_path) = (PathBuf::new(), None));
+    if state.name == "project" || state.name == "replayed" {
+        state.name.clear();
+    }
+    state
+}
+
+/// An editing session is killed at random moments, ten times, or as often as `SEMIETPICKER_KILLS` says: whatever the child has said to
+/// be done is there afterwards, and at most the change that it was at besides.
+#[cfg(unix)]
+#[test]
+fn killing_an_editing_session_at_any_moment_loses_no_edit() {
+    let kills: u64 = std::env::var("SEMIETPICKER_KILLS").ok().map_or(10, |text| text.parse().expect("a number"));
+    let mut acknowledged = 0;
+    for seed in 0..kills {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("project");
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["project::tests::child_that_edits_until_killed", "--nocapture", "--test-threads=1"])
+            .env(CHILD, &dir)
+            .env(SEED, seed.to_string())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let delay = std::time::Duration::from_micros(Random(seed + 1000).below(120_000) as u64);
+        let mut done = None;
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let Some(count) = line.unwrap().strip_prefix("edited ").and_then(|count| count.parse::<usize>().ok()) else { continue };
+            if done.is_none() {
+                std::thread::sleep(delay);
+                // SIGKILL: nothing in the child gets a chance to tidy up. What it has said until then is still in the pipe.
+                child.kill().unwrap();
+            }
+            done = Some(count);
+        }
+        child.wait().unwrap();
+        let done = done.expect("the child has begun");
+        acknowledged += done;
+        let found = anywhere(&Project::open(&dir).unwrap());
+        let mut random = Random(seed);
+        let mut replayed = project(&folder.path().join("replayed"));
+        (0..done).for_each(|step| random_change(&mut replayed, &mut random, step));
+        let is_there = found == anywhere(&replayed);
+        random_change(&mut replayed, &mut random, done);
+        assert!(is_there || found == anywhere(&replayed), "killed after {done} edits, seed {seed}");
+    }
+    println!("{kills} kills, {acknowledged} acknowledged edits, none lost");
 }

@@ -127,9 +127,14 @@ impl Service for Pretend {
                 let labels: usize = set.tomograms.iter().map(|tomogram| tomogram.labels.points.len()).sum();
                 let regions: usize = set.tomograms.iter().map(|tomogram| tomogram.labels.regions.len()).sum();
                 self.hear(format!("train with {labels} labels, {regions} regions"));
+                self.hear(format!("{:?}, {} and {} steps", config.method, config.steps, config.cotrain_steps));
                 if config.steps == 13 {
                     anyhow::bail!("the device is not there: choose the CPU");
                 }
+                self.run(set, config.steps, ends);
+            }
+            Command::Continue { config, set, run } => {
+                self.hear(format!("continue {}", run.display()));
                 self.run(set, config.steps, ends);
             }
             Command::Pick { tomograms, .. } => {
