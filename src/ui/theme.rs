@@ -107,7 +107,7 @@ pub const CROSSHAIR: Color32 = Color32::from_rgba_premultiplied(70, 100, 115, 12
 /// Around letters and markers on a slice, so that they stay legible on any grey.
 pub const HALO: Color32 = Color32::from_rgba_premultiplied(0, 0, 0, 170);
 /// Behind text on a slice.
-pub const CHIP: Color32 = Color32::from_rgba_premultiplied(0, 0, 0, 130);
+pub const CHIP: Color32 = Color32::from_rgba_premultiplied(0, 0, 0, 160);
 /// Text on a slice.
 pub const ON_SLICE: Color32 = Color32::from_rgb(0xe8, 0xec, 0xf0);
 /// Complete regions.

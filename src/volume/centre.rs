@@ -18,7 +18,9 @@ pub enum Density {
 /// Cells per radius; voxels are averaged in blocks until a radius is no more.
 const CELLS_PER_RADIUS: f64 = 10.0;
 /// Standard deviation of the low-pass, as a share of the radius.
-const LOW_PASS: f64 = 0.35;
+const LOW_PASS: f64 = 0.25;
+/// Radius of the ball that moves, as a share of the radius: a little larger, so that the rim counts too.
+const WINDOW: f64 = 1.1;
 /// Share of the strongest density in the window that a cell must exceed to count.
 const FLOOR: f64 = 0.3;
 /// Steps of the search.
@@ -98,10 +100,10 @@ impl Cells {
 
 /// The centre of mass of the density around `position`, a continuous voxel index `(z, y, x)`, found within `radius_voxels` of it.
 ///
-/// The voxels within two radii are smoothed by a Gaussian of 0.35 radii, so that noise does not count; their median is taken for the
-/// background. From `position` on, a ball of the radius moves to the centre of mass of what deviates from the background in the way
+/// The voxels within two radii are smoothed by a Gaussian of 0.25 radii, so that noise does not count; their median is taken for the
+/// background. From `position` on, a ball of 1.1 radii moves to the centre of mass of what deviates from the background in the way
 /// that `density` says, until it rests (mean shift: Fukunaga and Hostetler, IEEE Trans. Inf. Theory 21, 1975, 32). Where nothing
-/// deviates, the place stays as it is.
+/// deviates, the place stays as it is. Hollow particles much wider than their shells, such as empty capsids, draw it to the shell.
 ///
 /// # Errors
 /// When the voxels cannot be read.
@@ -125,7 +127,7 @@ pub fn local_centre(
     let middle = sorted.len() / 2;
     let background = *sorted.select_nth_unstable_by(middle, f32::total_cmp).1;
     let places: Vec<([f64; 3], f32)> = (0..cells.values.len()).map(|index| (cells.place(index), cells.values[index])).collect();
-    let near = |at: [f64; 3]| places.iter().filter(move |(place, _)| distance(*place, at) <= radius);
+    let near = |at: [f64; 3]| places.iter().filter(move |(place, _)| distance(*place, at) <= WINDOW * radius);
     let (low, high) = near(position)
         .fold((0.0f32, 0.0f32), |(low, high), (_, value)| (low.min(value - background), high.max(value - background)));
     let sign = match density {
@@ -234,7 +236,7 @@ mod tests {
         let config = SimulationConfig {
             shape: [48, 112, 112],
             seed: 11,
-            particles_per_class: Some([3, 0, 0, 2, 0, 0]),
+            particles_per_class: Some([0, 3, 0, 2, 0, 0]),
             clutter: ClutterConfig::none(),
             ..SimulationConfig::default()
         };

@@ -71,7 +71,7 @@ pub fn help_ui(ui: &mut Ui, state: &mut UiState) {
     window.pivot(egui::Align2::CENTER_CENTER).default_pos(ui.ctx().content_rect().center()).show(ui.ctx(), |ui| {
         // In a small window the sheet scrolls.
         let height = (ui.ctx().content_rect().height() - 90.0).max(120.0);
-        let scroll = ScrollArea::both().max_height(height).max_width(ui.ctx().content_rect().width() - 40.0);
+        let scroll = ScrollArea::vertical().max_height(height);
         scroll.show(ui, |ui| {
             ui.horizontal_top(|ui| {
                 for column in COLUMNS {
