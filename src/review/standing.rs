@@ -48,6 +48,9 @@ pub struct PickClass {
     pub near_voxels: f64,
 }
 
+/// A label's place, its identity and what it says.
+type Said = GeomWithData<[f64; 3], (ItemId, Verdict)>;
+
 /// What the labels of a tomogram say of each of its picks. A label speaks of a pick when it is nearer than
 /// [`PickClass::near_voxels`] and either of the pick's class or a "not a particle"; the nearest such label decides. Labels of
 /// other classes say nothing.
@@ -66,7 +69,7 @@ pub fn standings(picks: &[Pick], classes: &[PickClass], labels: Option<&Tomogram
         });
         RTree::bulk_load(speaks.collect::<Vec<_>>())
     };
-    let trees: Vec<RTree<GeomWithData<[f64; 3], (ItemId, Verdict)>>> = classes.iter().map(tree).collect();
+    let trees: Vec<RTree<Said>> = classes.iter().map(tree).collect();
     let standing = |pick: &Pick| {
         let (Some(tree), Some(class)) = (trees.get(pick.class), classes.get(pick.class)) else {
             return Standing::default();

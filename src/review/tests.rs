@@ -43,7 +43,7 @@ fn picks_are_shown_above_the_threshold_in_the_mask_and_apart() {
     ];
     let mask = VoxelBox::new([0; 3], [20; 3]);
     assert_eq!(shown(&picks, &limits, Some(&mask)), [true, false, true, true, false, false, true, false]);
-    assert_eq!(shown(&picks, &limits, None)[4], true);
+    assert!(shown(&picks, &limits, None)[4]);
 }
 
 proptest! {
@@ -209,10 +209,10 @@ proptest! {
         positions in prop::collection::vec([0.0..100.0f64, 0.0..100.0, 0.0..100.0], 1..50),
         others in prop::collection::vec([0.0..100.0f64, 0.0..100.0, 0.0..100.0], 0..50),
     ) {
-        let same = compare(&[positions.clone()], &[positions.clone()], &[1e-6]);
+        let same = compare(std::slice::from_ref(&positions), std::slice::from_ref(&positions), &[1e-6]);
         prop_assert!(same.spots.iter().all(|spot| spot.finding == Finding::Matched));
         prop_assert_eq!(same.counts[0].f_beta(1.0), 1.0);
-        let comparison = compare(&[positions.clone()], &[others.clone()], &[8.0]);
+        let comparison = compare(std::slice::from_ref(&positions), std::slice::from_ref(&others), &[8.0]);
         let count = |finding| comparison.spots.iter().filter(|spot| spot.finding == finding).count();
         prop_assert_eq!(count(Finding::Matched) + count(Finding::Extra), others.len(), "every candidate once");
         prop_assert_eq!(count(Finding::Missed), comparison.counts[0].false_negative);

@@ -11,7 +11,7 @@ const STEPS: [(&str, &str); 6] = [
     ("Label a few", "Click on particles; drag moves a point, a right click removes it. Wheel and arrows change the slice"),
     ("Say where you are done", "Mark a box in which everything is labelled (Region): the rest of it then counts as background"),
     ("Train", "Press Train or T. Heatmap and picks appear while it learns; labels that you add meanwhile count at once"),
-    ("Review and export", "Set the threshold, go through the picks with K and J, accept or reject them, then export (Ctrl+E)"),
+    ("Review and export", "Set the threshold, go through the picks with J and K, accept or reject them, then export (Ctrl+E)"),
 ];
 
 /// Draws the sheet when it is open.

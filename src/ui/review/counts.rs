@@ -20,6 +20,9 @@ pub enum Plotted {
     Labels,
 }
 
+/// What counts were made from, their classes, and the counts.
+type Made = ((u64, u64, Plotted), Vec<ClassLook>, Vec<TomogramCount>);
+
 /// What of the counts is shown.
 #[derive(Clone, Debug, Default)]
 pub struct CountsForm {
@@ -27,7 +30,7 @@ pub struct CountsForm {
     pub what: Plotted,
     /// Bars of densities, not of counts.
     pub density: bool,
-    made: Option<((u64, u64, Plotted), Vec<ClassLook>, Vec<TomogramCount>)>,
+    made: Option<Made>,
 }
 
 /// Height of a tomogram's bars, for one class.

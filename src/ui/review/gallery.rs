@@ -115,7 +115,7 @@ fn card_ui(ui: &mut Ui, state: &mut UiState, list: &List, at: usize, rect: Rect)
         painter.rect_filled(xy.union(xz), 0.0, theme::faded(palette.sunken, 0.45));
     }
     if response.hovered() {
-        let decided = decided_by(state, &row).map_or_else(|| "open".to_owned(), |text| text);
+        let decided = decided_by(state, &row).unwrap_or_else(|| "open".to_owned());
         response.on_hover_text(format!("{name}\nXY on the left, XZ on the right\n{decided}"));
     }
 }
