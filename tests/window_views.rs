@@ -551,7 +551,7 @@ fn nothing_overlaps(window: &Window, size: Vec2) {
             let row = rect.center().y < 34.0 || rect.center().y > size.y - 22.0;
             let tools = rect.left() > 150.0 && rect.right() < size.x - 300.0 && rect.bottom() < 130.0;
             // What a scrolled panel hides below its end is not drawn.
-            let status = [" ms", "slab", "(eye only)", "|"].iter().any(|part| name.contains(part));
+            let status = [" ms", "(eye only)", "|"].iter().any(|part| name.contains(part)) || name.starts_with("slab ");
             let hidden = rect.center().y > size.y - 22.0 && rect.left() > size.x - 320.0 && !status;
             if (row || tools) && !hidden && rect.width() > 1.0 {
                 assert!(rect.right() <= size.x + 1.0 && rect.left() >= -1.0, "{name} leaves the window: {rect:?}");
