@@ -22,8 +22,8 @@ pub fn mask_radius_cells(radius_cells: f64) -> f64 {
 
 /// Renders the mask of a crop of `crop` voxels `(z, y, x)` for classes of the given radii in voxels, at `stride` voxels per cell.
 ///
-/// [`Target::heatmap`] holds one channel a class and the background's behind them, `[channel][z][y][x]`; in each cell one channel is
-/// 1. A cell belongs to the nearest of the particles whose ball ([`mask_radius_cells`]) holds it. [`Target::weight`] has one
+/// [`Target::heatmap`] holds one channel a class and the background's behind them, `[channel][z][y][x]`; one channel of
+/// each cell is set. A cell belongs to the nearest of the particles whose ball ([`mask_radius_cells`]) holds it. [`Target::weight`] has one
 /// channel for all: 1 where [`render_target`] knows every class, so that complete regions, sparse labels and negatives mean what
 /// they mean to heatmaps. Round a negative that is a ball of 1.5 radii of the smallest class.
 pub fn render_mask(crop: [usize; 3], radii_voxels: &[f64], supervision: &Supervision, stride: usize) -> Target {

@@ -582,7 +582,9 @@ fn killing_an_editing_session_at_any_moment_loses_no_edit() {
         let delay = std::time::Duration::from_micros(Random(seed + 1000).below(120_000) as u64);
         let mut done = None;
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-            let Some(count) = line.unwrap().strip_prefix("edited ").and_then(|count| count.parse::<usize>().ok()) else { continue };
+            let Some(count) = line.unwrap().strip_prefix("edited ").and_then(|count| count.parse::<usize>().ok()) else {
+                continue;
+            };
             if done.is_none() {
                 std::thread::sleep(delay);
                 // SIGKILL: nothing in the child gets a chance to tidy up. What it has said until then is still in the pipe.

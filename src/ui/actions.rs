@@ -68,7 +68,7 @@ impl App {
                 match self.state.training.kept_run.clone() {
                     Some(run) => self.train(Some(run)),
                     None => {
-                        self.state.fail_text("The run cannot go on", "its checkpoint is no longer there; train anew".to_owned())
+                        self.state.fail_text("The run cannot go on", "its checkpoint is no longer there; train anew".to_owned());
                     }
                 }
             }

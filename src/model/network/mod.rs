@@ -194,6 +194,7 @@ impl NetworkConfig {
 
 /// The network: a tomogram's crop in, one heatmap a class out.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there are two or three of them, and burn's derive takes no boxes")]
 pub enum Network {
     /// See [`Architecture::UNet`].
     UNet(UNet),

@@ -54,11 +54,9 @@ proptest! {
         let cells = [cells.0, cells.1, cells.2];
         let count: usize = cells.iter().product();
         let mut maps = vec![vec![0.05f32; count]; classes];
-        for cell in 0..count {
-            if random.random_bool(share) {
-                maps[random.random_range(0..classes)][cell] = 0.8;
-            }
-        }
+        (0..count).filter(|_| random.random_bool(share)).collect::<Vec<_>>().into_iter().for_each(|cell| {
+            maps[random.random_range(0..classes)][cell] = 0.8;
+        });
         let runs = runs(&maps, cells);
         let labels = label(&runs, cells);
         let mut ours = vec![None; count];

@@ -34,8 +34,9 @@ pub fn mask_ui(ui: &mut Ui, state: &mut UiState) {
         if check.on_hover_text("Picks of this tomogram outside the box are hidden: not counted, accepted or exported").changed() {
             mask = on.then(|| VoxelBox::whole(shape));
         }
-        let draw =
-            ui.selectable_label(state.review.drawing_mask, "Draw").on_hover_text("Drag in a view; choose the slices above the views");
+        let draw = ui
+            .selectable_label(state.review.drawing_mask, "Draw")
+            .on_hover_text("Drag in a view; choose the slices above the views");
         if draw.clicked() {
             state.review.drawing_mask = !state.review.drawing_mask;
             state.tool = if state.review.drawing_mask { Tool::Region } else { Tool::Label };
