@@ -361,7 +361,8 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn a_loaded_model_picks_and_its_class_is_added_with_its_picks() {
     let mut window = Window::with_tomogram();
-    window.request(Action::LoadModel("a.model".into()));
+    // Dropped on the window, or typed as a path.
+    window.request(Action::Open(vec!["a.model".into()]));
     window.until("the model is there", |app| app.state.training.model.is_some());
     window.click("Pick this tomogram");
     window.until("the picks are there", |app| !app.state.picks.is_empty());

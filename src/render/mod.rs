@@ -16,7 +16,7 @@ pub use cull::DepthBuckets;
 pub use low_pass::WIDTH_PER_DEVIATION;
 pub use marker::{Marker, MarkerStyle, section_radius};
 pub use pane::{PaneCallback, PaneColours, PaneResources};
-pub use slice::{HeatSlice, SliceImage, SliceRequest, level_for, read_slice};
+pub use slice::{HeatSlice, SliceImage, SliceRequest, block_for, level_for, read_slice};
 pub use view::{Plane, View};
 
 #[cfg(test)]

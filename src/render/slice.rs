@@ -22,6 +22,8 @@ pub struct SliceRequest {
     pub max_side: usize,
     /// Level of detail to read, from [`level_for`]; a coarser one where that is too wide for a texture.
     pub level: usize,
+    /// Voxels of that level along each side that are averaged to a texel, from [`block_for`]; 1 for none.
+    pub block: usize,
     /// Standard deviation of a Gaussian low-pass within the plane, in full-resolution voxels; 0 for none. For the eye only.
     pub low_pass_voxels: f64,
 }
@@ -76,13 +78,28 @@ pub fn level_for(levels: &[Level], plane: Plane, voxels_per_pixel: f64) -> usize
     levels.iter().rposition(fine_enough).unwrap_or(0)
 }
 
+/// Texels of a slice above which fewer are made where the screen shows fewer: reading, converting and uploading more takes time.
+const LARGE_SLICE: usize = 1 << 21;
+
+/// How many voxels of a level along each side of the plane to average to a texel where a screen pixel is `voxels_per_pixel`
+/// full-resolution voxels wide: a power of 2 that leaves about a texel for every pixel, and 1 for slices of up to two million voxels.
+pub fn block_for(level: &Level, plane: Plane, voxels_per_pixel: f64) -> usize {
+    let [width, height] = plane.image_size(level.shape);
+    let factor = [plane.horizontal(), plane.vertical()].iter().map(|&axis| level.factor[axis]).fold(1.0, f64::max);
+    let spare = voxels_per_pixel / LEAST_VOXELS_PER_PIXEL / factor;
+    if width.saturating_mul(height) <= LARGE_SLICE || spare.is_nan() || spare < 2.0 {
+        return 1;
+    }
+    1 << (spare.log2() as u32).min(16)
+}
+
 /// Reads what `request` asks for. The finest level of detail from the one asked for that a texture can hold is used; where even the
 /// coarsest is too wide, whole blocks of voxels are averaged. A slab that reaches beyond the volume is cut off at its border.
 ///
 /// # Errors
 /// When the volume cannot be read.
 pub fn read_slice(source: &dyn VolumeSource, request: SliceRequest) -> Result<SliceImage, VolumeError> {
-    let SliceRequest { plane, depth, slab, max_side, level, low_pass_voxels } = request;
+    let SliceRequest { plane, depth, slab, max_side, level, block, low_pass_voxels } = request;
     let max_side = max_side.max(1);
     let levels = source.levels();
     let fits = |shape: [usize; 3]| plane.image_size(shape).into_iter().all(|n| n <= max_side);
@@ -123,7 +140,7 @@ pub fn read_slice(source: &dyn VolumeSource, request: SliceRequest) -> Result<Sl
     let scale = 1.0 / slices as f32;
     sum.iter_mut().for_each(|value| *value *= scale);
 
-    let (texels, block, mut values) = reduce([width, height], sum, max_side);
+    let (texels, block, mut values) = reduce([width, height], sum, max_side, block);
     let sides = [plane.horizontal(), plane.vertical()];
     low_pass(texels, &mut values, [0, 1].map(|side| low_pass_voxels / (factor[sides[side]] * block[side] as f64)));
     Ok(SliceImage {
@@ -136,9 +153,9 @@ pub fn read_slice(source: &dyn VolumeSource, request: SliceRequest) -> Result<Sl
     })
 }
 
-/// Averages blocks so that both sides fit; gives the new size, the size of a block, and the values.
-fn reduce(size: [usize; 2], values: Vec<f32>, max_side: usize) -> ([usize; 2], [usize; 2], Vec<f32>) {
-    let block = size.map(|n| n.div_ceil(max_side).max(1));
+/// Averages blocks of at least `least` values a side, and more where both sides do not fit otherwise; gives the new size, the size of a block, and the values.
+fn reduce(size: [usize; 2], values: Vec<f32>, max_side: usize, least: usize) -> ([usize; 2], [usize; 2], Vec<f32>) {
+    let block = size.map(|n| n.div_ceil(max_side).max(least).max(1));
     if block == [1, 1] {
         return (size, block, values);
     }
@@ -254,7 +271,7 @@ mod tests {
     }
 
     fn request(plane: Plane, depth: usize, slab: usize, max_side: usize) -> SliceRequest {
-        SliceRequest { plane, depth, slab, max_side, level: 0, low_pass_voxels: 0.0 }
+        SliceRequest { plane, depth, slab, max_side, level: 0, block: 1, low_pass_voxels: 0.0 }
     }
 
     #[test]
@@ -304,6 +321,23 @@ mod tests {
             let raised = f64::from(smooth_edge - edge);
             assert!((raised - 4.0 / (2.0 * std::f64::consts::PI).sqrt()).abs() < 0.6, "{level}: {raised}");
         }
+    }
+
+    #[test]
+    fn a_large_slice_is_averaged_to_what_the_screen_shows() {
+        let volume = Digits::new([1, 5, 9]);
+        let slice = read_slice(&volume, SliceRequest { block: 2, ..request(Plane::Xy, 0, 1, 64) }).unwrap();
+        assert_eq!((slice.texels, slice.image_size, slice.voxels_per_texel), ([5, 3], [9, 5], [2.0, 2.0]));
+        assert_eq!(slice.value_at([0.1, 0.1]), Some((0.0 + 1.0 + 10.0 + 11.0) / 4.0));
+        assert_eq!(slice.value_at([8.9, 4.9]), Some(48.0));
+
+        let level = |side: usize, factor: f64| Level { shape: [100, side, side], factor: [factor; 3] };
+        let block = |side, factor, voxels_per_pixel| block_for(&level(side, factor), Plane::Xy, voxels_per_pixel);
+        assert_eq!(block(4000, 1.0, 7.0), 8, "9.3 to spare");
+        assert_eq!(block(4000, 1.0, 1.0), 1, "a voxel for each pixel");
+        assert_eq!(block(1000, 1.0, 7.0), 1, "a small slice");
+        assert_eq!(block(4000, 4.0, 7.0), 2, "a coarse level has done part of it");
+        assert_eq!(block(4000, 1.0, f64::NAN), 1);
     }
 
     #[test]

@@ -72,11 +72,16 @@ impl App {
                     }
                 }
             }
+            // Shown at once: the step at hand may take seconds, and a second press meanwhile means the opposite.
             Action::Pause => {
-                self.send(Command::Pause);
+                if self.send(Command::Pause) {
+                    self.state.training.phase = Phase::Paused;
+                }
             }
             Action::Resume => {
-                self.send(Command::Resume);
+                if self.send(Command::Resume) {
+                    self.state.training.phase = Phase::Running;
+                }
             }
             Action::StopTraining => {
                 if self.send(Command::Stop) {
@@ -168,11 +173,20 @@ impl App {
             return;
         }
         let (tables, paths): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| holds_positions(path));
+        let is_model = |path: &PathBuf| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(MODEL_ENDING));
+        let (models, paths): (Vec<_>, Vec<_>) = paths.into_iter().partition(is_model);
         let (folders, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| Document::is_project(path));
         if let Some(folder) = folders.first() {
             match Document::open(folder) {
                 Ok(document) => self.replace_document(document),
                 Err(error) => self.state.fail("The project cannot be opened", &error),
+            }
+        }
+        if let Some(model) = models.into_iter().next() {
+            if self.state.training.is_active() {
+                self.state.toasts.add("A model is loaded when no training runs; stop it first");
+            } else {
+                self.handle(Action::LoadModel(absolute(&model)));
             }
         }
         let mut first = None;

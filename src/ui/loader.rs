@@ -155,7 +155,8 @@ mod tests {
         let slow = Arc::new(Slow { info, levels: vec![Level { shape, factor: [1.0; 3] }], reads: AtomicUsize::new(0) });
         let loader = SliceLoader::start(|| {}).unwrap();
         for depth in 0..100 {
-            let request = SliceRequest { plane: Plane::Xy, depth, slab: 1, max_side: 64, level: 0, low_pass_voxels: 0.0 };
+            let request =
+                SliceRequest { plane: Plane::Xy, depth, slab: 1, max_side: 64, level: 0, block: 1, low_pass_voxels: 0.0 };
             loader.request(0, Wanted { tomogram: TomogramId(1), source: slow.clone(), request });
         }
         let start = Instant::now();

@@ -126,6 +126,8 @@ pub struct PaneData {
     pub slice: Option<(TomogramId, Arc<SliceImage>)>,
     /// Level of detail that suits its magnification.
     pub level: usize,
+    /// Voxels of that level that suit a texel.
+    pub block: usize,
     /// What was last asked of the loader.
     pub requested: Option<(TomogramId, SliceRequest)>,
     /// The heatmap's slice and what it was cut from.

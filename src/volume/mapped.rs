@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use memmap2::Mmap;
 
 /// Bytes of mapped files that may stay in the process before they are given back to the system's cache.
-const RESIDENT_BYTES: usize = 2 << 30;
+const RESIDENT_BYTES: usize = 512 << 20;
 /// A piece of the file that is read from end to end is given back at once from this size on.
 const LARGE_BYTES: usize = 1 << 20;
 /// Bytes touched between two looks at how many stay.

@@ -11,7 +11,7 @@ use super::overlay::{self, Frame};
 use super::{overview, pointer};
 use crate::geometry::VoxelBox;
 use crate::labels::{Region, TomogramId};
-use crate::render::{HeatSlice, PaneCallback, Plane, SliceImage, SliceRequest, View, level_for};
+use crate::render::{HeatSlice, PaneCallback, Plane, SliceImage, SliceRequest, View, block_for, level_for};
 use crate::ui::options::OverviewPlace;
 use crate::ui::state::{Drag, Hover, Tool, UiState, VolumeState};
 use crate::ui::theme;
@@ -93,9 +93,9 @@ fn view_ui(ui: &mut Ui, state: &mut UiState, pane: Pane, rect: Rect) {
 pub fn wanted_slice(state: &UiState, plane: Plane, max_side: usize) -> Option<(TomogramId, SliceRequest)> {
     let (tomogram, _) = state.open_volume()?;
     let depth = state.crosshair[plane.depth()];
-    let level = state.panes[plane.index()].level;
+    let (level, block) = (state.panes[plane.index()].level, state.panes[plane.index()].block);
     let low_pass_voxels = state.low_pass_voxels(tomogram);
-    Some((tomogram, SliceRequest { plane, depth, slab: state.display.slab, max_side, level, low_pass_voxels }))
+    Some((tomogram, SliceRequest { plane, depth, slab: state.display.slab, max_side, level, block, low_pass_voxels }))
 }
 
 fn pane_ui(ui: &mut Ui, state: &mut UiState, plane: Plane, rect: Rect) {
@@ -209,8 +209,10 @@ fn choose_level(state: &mut UiState, plane: Plane, pixels_per_point: f32) {
     };
     if let Some(view) = state.panes[plane.index()].view {
         let pixels_per_voxel = view.points_per_voxel * f64::from(pixels_per_point);
-        let level = level_for(volume.source.levels(), plane, 1.0 / pixels_per_voxel);
-        state.panes[plane.index()].level = level;
+        let levels = volume.source.levels();
+        let level = level_for(levels, plane, 1.0 / pixels_per_voxel);
+        let block = levels.get(level).map_or(1, |level| block_for(level, plane, 1.0 / pixels_per_voxel));
+        (state.panes[plane.index()].level, state.panes[plane.index()].block) = (level, block);
     }
 }
 
