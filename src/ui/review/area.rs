@@ -47,18 +47,25 @@ pub fn review_ui(ui: &mut Ui, state: &mut UiState) {
     }
 }
 
-/// How far the review has come.
+/// Width in points that the bar of the progress needs, and the bar with its text.
+const PROGRESS_WIDTHS: [f32; 2] = [90.0, 310.0];
+
+/// How far the review has come, as far as there is room beside the tabs.
 fn progress_ui(ui: &mut Ui, list: &List) {
     let [open, accepted, rejected] = list.progress;
     let total = open + accepted + rejected;
-    if total == 0 {
+    let room = ui.available_width();
+    if total == 0 || room < PROGRESS_WIDTHS[0] {
         return;
     }
     let palette = theme::palette(ui.visuals());
     let text = format!("{accepted} accepted · {rejected} rejected · {open} open");
-    ui.colored_label(palette.weak, text)
-        .on_hover_text("Of the picks above the thresholds, in the tomograms and of the class chosen");
+    let of_what = "of the picks above the thresholds, in the tomograms and of the class chosen";
+    if room >= PROGRESS_WIDTHS[1] {
+        ui.colored_label(palette.weak, &text).on_hover_text(of_what);
+    }
     let (rect, response) = ui.allocate_exact_size(egui::vec2(70.0, 8.0), egui::Sense::hover());
+    let response = response.on_hover_text(format!("{text}, {of_what}"));
     let name = format!("{} of {total} picks decided", accepted + rejected);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::ProgressIndicator, true, &name));
     let painter = ui.painter();
