@@ -22,7 +22,7 @@ folder="${1:-$(mktemp -d)}"
 mkdir -p "$folder"
 number=90
 while [ -e "/tmp/.X$number-lock" ]; do number=$((number + 1)); done
-Xvfb ":$number" -screen 0 1440x860x24 >/dev/null 2>&1 &
+Xvfb ":$number" -screen 0 1440x860x24 -noreset >/dev/null 2>&1 &
 server=$!
 trap 'kill "$server" 2>/dev/null || true' EXIT
 sleep 1
