@@ -169,7 +169,7 @@ pub struct Train {
 #[derive(Clone, Debug, Default, Args)]
 pub struct Settings {
     /// The network [default: compact].
-    #[arg(long, value_enum, hide_possible_values = false)]
+    #[arg(long, value_enum)]
     pub network: Option<Preset>,
     /// Voxels per cell of the network's output: 2 or 4, for the U-Nets and FPNs; the network's own when not given.
     #[arg(long, value_name = "N")]

@@ -29,7 +29,29 @@ pub enum WeightsError {
 /// Shape and row-major values of one weight.
 pub type Weight = (Vec<usize>, Vec<f32>);
 
-/// Whether a container's names are part of a weight's path. The kind of network is not: the description of a model says it.
+/// Where a walk over a module is. The kind of network is no part of a weight's path: the description of a model says it.
+#[derive(Default)]
+struct WeightPath(Vec<String>);
+
+impl WeightPath {
+    fn enter(&mut self, name: &str, container: &str) {
+        if is_named(container) {
+            self.0.push(name.to_owned());
+        }
+    }
+
+    fn leave(&mut self, container: &str) {
+        if is_named(container) {
+            self.0.pop();
+        }
+    }
+
+    fn name(&self) -> String {
+        self.0.join(".")
+    }
+}
+
+/// Whether a container's names are part of a weight's path.
 pub(super) fn is_named(container: &str) -> bool {
     !container.starts_with("Enum:")
 }
@@ -37,27 +59,23 @@ pub(super) fn is_named(container: &str) -> bool {
 /// The weights of a module by their path, such as `encoder.1.0.conv1.weight`.
 pub fn named_weights<M: Module>(module: &M) -> BTreeMap<String, Weight> {
     struct Collect {
-        path: Vec<String>,
+        path: WeightPath,
         weights: BTreeMap<String, Weight>,
     }
     impl ModuleVisitor for Collect {
         fn enter_module(&mut self, name: &str, container: &str) {
-            if is_named(container) {
-                self.path.push(name.to_owned());
-            }
+            self.path.enter(name, container);
         }
         fn exit_module(&mut self, _name: &str, container: &str) {
-            if is_named(container) {
-                self.path.pop();
-            }
+            self.path.leave(container);
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             let data = param.val().into_data();
             let shape = data.shape().to_vec();
-            self.weights.insert(self.path.join("."), (shape, data.iter::<f32>().collect()));
+            self.weights.insert(self.path.name(), (shape, data.iter::<f32>().collect()));
         }
     }
-    let mut collect = Collect { path: Vec::new(), weights: BTreeMap::new() };
+    let mut collect = Collect { path: WeightPath::default(), weights: BTreeMap::new() };
     module.visit(&mut collect);
     collect.weights
 }
@@ -65,25 +83,21 @@ pub fn named_weights<M: Module>(module: &M) -> BTreeMap<String, Weight> {
 /// The path of each weight of a module by its identity, as [`named_weights`] names them.
 pub(crate) fn weight_names<M: Module>(module: &M) -> HashMap<ParamId, String> {
     struct Names {
-        path: Vec<String>,
+        path: WeightPath,
         names: HashMap<ParamId, String>,
     }
     impl ModuleVisitor for Names {
         fn enter_module(&mut self, name: &str, container: &str) {
-            if is_named(container) {
-                self.path.push(name.to_owned());
-            }
+            self.path.enter(name, container);
         }
         fn exit_module(&mut self, _name: &str, container: &str) {
-            if is_named(container) {
-                self.path.pop();
-            }
+            self.path.leave(container);
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.names.insert(param.id, self.path.join("."));
+            self.names.insert(param.id, self.path.name());
         }
     }
-    let mut names = Names { path: Vec::new(), names: HashMap::new() };
+    let mut names = Names { path: WeightPath::default(), names: HashMap::new() };
     module.visit(&mut names);
     names.names
 }
@@ -94,23 +108,19 @@ pub(crate) fn weight_names<M: Module>(module: &M) -> HashMap<ParamId, String> {
 /// When a weight is missing, has another shape, or has no place in the module.
 pub fn load_weights<M: Module>(module: M, mut weights: BTreeMap<String, Weight>) -> Result<M, WeightsError> {
     struct Load<'a> {
-        path: Vec<String>,
+        path: WeightPath,
         weights: &'a mut BTreeMap<String, Weight>,
         error: Option<WeightsError>,
     }
     impl ModuleMapper for Load<'_> {
         fn enter_module(&mut self, name: &str, container: &str) {
-            if is_named(container) {
-                self.path.push(name.to_owned());
-            }
+            self.path.enter(name, container);
         }
         fn exit_module(&mut self, _name: &str, container: &str) {
-            if is_named(container) {
-                self.path.pop();
-            }
+            self.path.leave(container);
         }
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let name = self.path.join(".");
+            let name = self.path.name();
             let needed = param.lazy_shape().to_vec();
             match self.weights.remove(&name) {
                 None => {
@@ -129,7 +139,7 @@ pub fn load_weights<M: Module>(module: M, mut weights: BTreeMap<String, Weight>)
             }
         }
     }
-    let mut load = Load { path: Vec::new(), weights: &mut weights, error: None };
+    let mut load = Load { path: WeightPath::default(), weights: &mut weights, error: None };
     let module = module.map(&mut load);
     match (load.error, weights.into_keys().next()) {
         (Some(error), _) => Err(error),

@@ -139,6 +139,22 @@ fn problems_ui(ui: &mut Ui, state: &UiState) {
     }
 }
 
+/// A plot over steps that is only looked at, from 0 upwards.
+fn curve_plot(ui: &Ui, name: &'static str, height: f32) -> Plot<'static> {
+    Plot::new(name)
+        .height(height)
+        .width(ui.available_width() - 6.0)
+        .show_axes([false, true])
+        .show_grid([false, true])
+        .allow_drag(false)
+        .allow_zoom(false)
+        .allow_scroll(false)
+        .allow_boxed_zoom(false)
+        .show_x(false)
+        .y_axis_min_width(34.0)
+        .include_y(0.0)
+}
+
 fn run_ui(ui: &mut Ui, state: &UiState) {
     let palette = theme::palette(ui.visuals());
     let training = &state.training;
@@ -163,18 +179,7 @@ fn run_ui(ui: &mut Ui, state: &UiState) {
         super::hint(ui, &format!("{stage}: loss {:.5}{consistency}{apart}, {speed:.2} steps/s{left}", progress.loss));
     }
     if training.losses.points.len() > 1 {
-        let plot = Plot::new("loss")
-            .height(92.0)
-            .width(ui.available_width() - 6.0)
-            .show_axes([false, true])
-            .show_grid([false, true])
-            .allow_drag(false)
-            .allow_zoom(false)
-            .allow_scroll(false)
-            .allow_boxed_zoom(false)
-            .show_x(false)
-            .y_axis_min_width(34.0)
-            .include_y(0.0);
+        let plot = curve_plot(ui, "loss", 92.0);
         let single = training.losses.points.clone();
         let mean = training.losses.smoothed();
         let consistency = training.consistency.smoothed();
@@ -195,19 +200,7 @@ fn run_ui(ui: &mut Ui, state: &UiState) {
     }
     if let Some([step, f1]) = training.held_out.last() {
         super::hint(ui, &format!("F1 on held-out labels {f1:.3} at step {step:.0}"));
-        let plot = Plot::new("held-out")
-            .height(56.0)
-            .width(ui.available_width() - 6.0)
-            .show_axes([false, true])
-            .show_grid([false, true])
-            .allow_drag(false)
-            .allow_zoom(false)
-            .allow_scroll(false)
-            .allow_boxed_zoom(false)
-            .show_x(false)
-            .y_axis_min_width(34.0)
-            .include_y(0.0)
-            .include_y(1.0);
+        let plot = curve_plot(ui, "held-out", 56.0).include_y(1.0);
         let (points, accent) = (training.held_out.clone(), palette.accent);
         plot.show(ui, move |plot| plot.line(Line::new("F1 on held-out labels", points).color(accent).width(1.8)));
     }
