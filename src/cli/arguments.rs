@@ -199,6 +199,9 @@ pub struct Settings {
     /// Weight of the consistency loss beside the supervised one.
     #[arg(long, value_name = "W")]
     pub consistency: Option<f64>,
+    /// Below this probability the teacher's map counts as background; 0: the student is taught the map as it is.
+    #[arg(long, value_name = "P")]
+    pub background: Option<f64>,
     /// Steps of co-training over which the consistency loss comes in.
     #[arg(long, value_name = "N")]
     pub ramp: Option<usize>,
@@ -252,6 +255,7 @@ impl Settings {
             multi_view: config.multi_view && !self.no_multi_view,
             drop_block: self.drop_block.unwrap_or(config.drop_block),
             consistency: self.consistency.unwrap_or(config.consistency),
+            background: self.background.unwrap_or(config.background),
             ramp: self.ramp.unwrap_or(config.ramp),
             ema: self.ema.unwrap_or(config.ema),
             alpha: self.alpha.unwrap_or(config.alpha),

@@ -14,6 +14,21 @@ pub fn weighted_squared_error(prediction: Tensor<5>, target: Tensor<5>, weight: 
     (factor * difference.clone() * difference).sum() / weight.sum().clamp_min(1.0)
 }
 
+/// The same error against a map that is itself an estimate, a scalar `[1]`: its expectation when each cell of the target is 1 or 0 and
+/// `map` is what this error teaches of that.
+///
+/// A network that minimises `(Y + alpha) (Yhat - Y)^2` over cells that are 1 with probability `p` learns
+/// `m = (1 + alpha) p / (p + alpha)`, far more than `p` where `alpha` is small: 0.5 already means a probability of 0.08 for an
+/// alpha of 0.1. The expectation of the error is `(p + alpha) (Yhat - m)^2` and a constant, with `p = alpha m / (1 + alpha - m)`. To put
+/// the map `m` itself in the place of `Y` weighs its doubtful cells with `m + alpha` instead, several times too much, and holds a
+/// student at the mistakes of its teacher. Shapes and `weight` as in [`weighted_squared_error`]; `map` is 0 to 1.
+pub fn expected_squared_error(prediction: Tensor<5>, map: Tensor<5>, weight: Tensor<5>, alpha: f64) -> Tensor<1> {
+    let probability = map.clone().mul_scalar(alpha) / (map.clone().neg().add_scalar(1.0 + alpha)).clamp_min(f32::MIN_POSITIVE);
+    let factor = weight.clone() * probability.add_scalar(alpha);
+    let difference = prediction - map;
+    (factor * difference.clone() * difference).sum() / weight.sum().clamp_min(1.0)
+}
+
 /// Largest weight of a class in [`class_weights`].
 const RAREST: f64 = 20.0;
 /// Weight of a superfluous cell in the Tversky index.
@@ -129,6 +144,34 @@ mod tests {
                 assert!((numeric - gradient[index]).abs() < 2e-4, "{kind}, {index}: {numeric} against {}", gradient[index]);
             }
         }
+    }
+
+    #[test]
+    fn the_error_against_an_estimate_is_the_expected_error() {
+        let device = Device::flex();
+        let one = |value: f64| tensor(&[value as f32], [1, 1, 1, 1, 1], &device);
+        for (alpha, probability) in [(0.1, 0.08), (0.1, 0.5), (0.25, 0.9), (1.0, 0.3)] {
+            let map = (1.0 + alpha) * probability / (probability + alpha);
+            let against = |prediction: f64| {
+                f64::from(expected_squared_error(one(prediction), one(map), one(1.0), alpha).into_scalar::<f32>())
+            };
+            let labels = |prediction: f64| {
+                let of =
+                    |truth| f64::from(weighted_squared_error(one(prediction), one(truth), one(1.0), alpha).into_scalar::<f32>());
+                probability * of(1.0) + (1.0 - probability) * of(0.0)
+            };
+            // A constant apart, and least at the map.
+            for prediction in [-0.2, 0.1, 0.4, 0.7, 1.1] {
+                let (a, b) = (against(prediction) - against(map), labels(prediction) - labels(map));
+                assert!((a - b).abs() < 1e-5 && a >= 0.0, "{alpha} {probability} {prediction}: {a} against {b}");
+            }
+        }
+        // Where it is certain it is the error against labels.
+        let pair = |values: [f32; 2]| tensor(&values, [1, 2, 1, 1, 1], &device);
+        let (prediction, map, weight) = (pair([0.3, 0.8]), pair([0.0, 1.0]), pair([1.0, 0.5]));
+        let expected = expected_squared_error(prediction.clone(), map.clone(), weight.clone(), 0.1).into_scalar::<f32>();
+        let labelled = weighted_squared_error(prediction, map, weight, 0.1).into_scalar::<f32>();
+        assert!((expected - labelled).abs() < 1e-6);
     }
 
     #[test]

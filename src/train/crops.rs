@@ -37,6 +37,12 @@ pub(super) struct Unlabelled {
 }
 
 impl Batch {
+    /// Share of the labelled crops' cells of which something is known, each class weighed as it is in the error: 1 in complete
+    /// regions, little round sparse labels.
+    pub fn known(&self) -> f64 {
+        self.weight.iter().map(|weight| f64::from(*weight)).sum::<f64>() / self.weight.len().max(1) as f64
+    }
+
     /// Draws the batch of a step. Everything random comes from the seed and the number of the step alone.
     fn draw(config: &TrainConfig, stride: usize, data: &TrainingData, step: usize) -> Result<Self, VolumeError> {
         let mut random = ChaCha8Rng::seed_from_u64(config.seed);

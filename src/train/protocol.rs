@@ -140,8 +140,11 @@ pub struct TrainConfig {
     pub multi_view: bool,
     /// Share of an unlabelled crop's voxels that the student does not see; [`Method::Semi`] alone heeds it.
     pub drop_block: f64,
-    /// Weight of the consistency loss beside the supervised one.
+    /// Weight of the consistency loss beside the supervised one, cell by cell.
     pub consistency: f64,
+    /// Where the teacher's map means a particle with less than this probability, the student is taught background; 0: it is taught
+    /// the map as it is.
+    pub background: f64,
     /// Steps of co-training over which that weight rises from nothing.
     pub ramp: usize,
     /// Edge of a cubic crop, in voxels; a multiple of the network's total stride.
@@ -182,6 +185,7 @@ impl Default for TrainConfig {
             multi_view: true,
             drop_block: 0.1,
             consistency: 1.0,
+            background: 0.05,
             ramp: 50,
             crop: 64,
             batch: 2,

@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 
-use super::cotrain::consistency_weight;
+use super::cotrain::{background_below, consistency_weight};
 use super::crops::{Batch, Drawer, Unlabelled, without_margin};
 use super::data::{DataError, TrainingData};
 use super::optimiser::Learner;
@@ -16,8 +16,8 @@ use super::protocol::{Detector, SegmentationLoss, Stage, TrainConfig, TrainingSe
 use super::run_file::RunFile;
 use super::schedule::{average_decay, learning_rate};
 use crate::model::{
-    Checkpoint, CheckpointError, DeviceError, ModelMetadata, Selected, class_weights, select, tversky, weighted_cross_entropy,
-    weighted_squared_error,
+    Checkpoint, CheckpointError, DeviceError, ModelMetadata, Selected, class_weights, expected_squared_error, select, tversky,
+    weighted_cross_entropy, weighted_squared_error,
 };
 use crate::pick::{PickError, Picker, PredictOptions, held_out_f1, mean_of_views, supervised_thresholds};
 use crate::volume::VolumeError;
@@ -174,13 +174,14 @@ impl Trainer {
     pub fn step(&mut self) -> Result<StepLoss, TrainError> {
         let ahead = self.step + 1 < self.last_step();
         let mut batch = self.drawer.batch(&self.data, self.step, ahead)?;
+        let known = batch.known();
         let [voxels, heatmap, weight] = self.tensors(&mut batch);
         let prediction = self.learner.network().forward(voxels);
         let mut loss = self.supervised_loss(prediction, heatmap, weight);
         let mut value = StepLoss { supervised: loss.clone().into_scalar::<f32>(), consistency: None, difference: None };
         if let Some(crops) = batch.unlabelled {
             let into = self.step.saturating_sub(self.config.steps);
-            let weight = consistency_weight(into, self.config.ramp, self.config.consistency);
+            let weight = consistency_weight(into, self.config.ramp, self.config.consistency, known);
             let (consistency, difference) = self.consistency(crops);
             value.difference = Some(difference.into_scalar::<f32>().sqrt());
             value.consistency = Some(consistency.clone().into_scalar::<f32>());
@@ -210,28 +211,21 @@ impl Trainer {
         }
     }
 
-    /// The loss between the student on what it is shown of unlabelled crops and the teacher's maps of them, and the mean square of
-    /// their difference.
+    /// The loss between the student on what it is shown of unlabelled crops and the teacher's maps of them, without their background,
+    /// and the mean square of their difference.
     fn consistency(&self, crops: Unlabelled) -> (Tensor<1>, Tensor<1>) {
         let (batch, edge, classes) = (self.config.batch, self.config.crop, self.data.classes().len());
         let plain = &self.device.device;
+        let background = background_below(self.config.background, self.config.alpha) as f32;
         let mut taught = Vec::new();
+        let views = self.config.has_views();
         for padded in &crops.padded {
-            let teacher = match self.config.has_views() {
-                true => mean_of_views(self.learner.average(), plain, padded, [edge; 3], true, self.config.detector),
-                false => {
-                    let margin = self.metadata.network.output_stride() - 1;
-                    mean_of_views(
-                        self.learner.average(),
-                        plain,
-                        &without_margin(padded, edge, margin),
-                        [edge; 3],
-                        false,
-                        self.config.detector,
-                    )
-                }
+            let seen = match views {
+                true => padded,
+                false => &without_margin(padded, edge, self.metadata.network.output_stride() - 1),
             };
-            taught.extend(teacher.into_iter().map(|value| value.clamp(0.0, 1.0)));
+            let teacher = mean_of_views(self.learner.average(), plain, seen, [edge; 3], views, self.config.detector);
+            taught.extend(teacher.into_iter().map(|value| if value < background { 0.0 } else { value.min(1.0) }));
         }
         let device = plain.clone().autodiff();
         let cells = edge.div_ceil(self.metadata.network.output_stride());
@@ -243,7 +237,7 @@ impl Trainer {
         let everywhere = Tensor::ones_like(&target) * shares;
         let map = self.learner.network().forward(input);
         let apart = map.clone().inner() - target.clone().inner();
-        (weighted_squared_error(map, target, everywhere, self.config.alpha), (apart.clone() * apart).mean())
+        (expected_squared_error(map, target, everywhere, self.config.alpha), (apart.clone() * apart).mean())
     }
 
     /// A batch on the device: voxels `[n, 1, z, y, x]`, targets and weights `[n, classes, z/s, y/s, x/s]`, `s` the output stride.
@@ -368,6 +362,9 @@ fn check(config: &TrainConfig, multiple: usize) -> Result<(), TrainError> {
         }
         () if !(0.0..=2.0).contains(&config.balance) => {
             format!("a balance of {} does not serve; use 0 to 2", config.balance)
+        }
+        () if !(0.0..=0.5).contains(&config.background) => {
+            format!("a background probability of {} does not serve; use 0 to 0.5, such as 0.05", config.background)
         }
         () if !(config.consistency.is_finite() && config.consistency >= 0.0) => {
             format!("a consistency weight of {} does not serve; use 0 or more", config.consistency)
