@@ -19,14 +19,21 @@ import sys
 import time
 
 LABEL_COUNTS = (5, 10, 20, 50)
+PARTS = ["table2", "table1", "third", "sparse", "sweeps", "times"]
 
 
 class Row:
     """A way to train: a name for people, the flags, and which tomograms it learns from."""
 
-    def __init__(self, key, title, flags=(), *, unlabelled=False, upper=False, shares_burn_in=False, sparse=None):
+    def __init__(self, key, title, flags=(), *, unlabelled=False, upper=False, shares_burn_in=False, sparse=None, third=False):
         self.key, self.title, self.flags = key, title, list(flags)
-        self.unlabelled, self.upper, self.shares_burn_in, self.sparse = unlabelled, upper, shares_burn_in, sparse
+        self.unlabelled, self.upper, self.shares_burn_in = unlabelled, upper, shares_burn_in
+        # Labels a class, at positions alone; or all those of a third of one tomogram, which is complete.
+        self.sparse, self.third = sparse, third
+
+    def folder(self, count):
+        """Where runs with `count` labelled tomograms are kept."""
+        return f"sparse{self.sparse}" if self.sparse else "third" if self.third else f"labelled{count}"
 
 
 def rows_of_table():
@@ -56,6 +63,7 @@ def sweeps():
     rows += [Row(f"alpha-{v}", f"alpha {v}", ["--alpha", v]) for v in ("0.05", "0.25", "1")]
     rows += [Row(f"rate-{v}", f"learning rate {v}", ["--learning-rate", v]) for v in ("0.001", "0.004")]
     rows += [Row(f"balance-{v}", f"balance {v}", ["--balance", v]) for v in ("0", "1")]
+    rows += [Row(f"rivals-{v}", f"rivals {v}", ["--rivals", v], shares_burn_in=True) for v in ("0", "1")]
     rows += [Row("stride-4", "output stride 4", ["--output-stride", "4"])]
     return rows
 
@@ -111,6 +119,22 @@ class Grid:
                 pairs.append(f"{file}={target}")
         return pairs
 
+    def labels_of_a_third(self):
+        """The labels of the first third, along x, of the first labelled tomogram, and the flags that say that they are complete."""
+        file = self.labelled[0]
+        info = json.loads(self.run("info", "--json", file).stdout)
+        (depth, height, width), spacing = info["shape"], info["spacing_angstrom"]
+        edge = round(width / 3)
+        target = self.work / "third.csv"
+        with open(file.with_suffix(".csv")) as text, open(target, "w", newline="") as out:
+            writer = csv.writer(out)
+            writer.writerow(["class", "x_angstrom", "y_angstrom", "z_angstrom"])
+            for row in csv.DictReader(text):
+                position = [row.get(f"{a}_angstrom") or row[a] for a in "xyz"]
+                if float(position[0]) < edge * spacing:
+                    writer.writerow([row["class"], *position])
+        return [f"{file}={target}"], ["--region", f"{file}=0,0,0,{edge},{height},{depth}"]
+
     def class_names(self):
         return re.findall(r'name\s*=\s*"([^"]+)"', self.classes.read_text())
 
@@ -126,6 +150,8 @@ class Grid:
             labels += self.pairs(self.unlabelled)
         if row.sparse:
             labels, extra = self.sparse_labels(row.sparse, seed), ["--sparse"]
+        if row.third:
+            labels, extra = self.labels_of_a_third()
         given = ["--labelled", *labels, *extra]
         rest = self.unlabelled + (self.labelled[count:] if not row.sparse else [])
         if row.unlabelled:
@@ -136,7 +162,7 @@ class Grid:
             self.run("train", *given, *self.common(seed), *flags, "--out", model)
             return model, time.time() - started
         # Burn-in: the same for all, planned as long as the whole so that the learning rate is that of the whole.
-        burnt = self.work / f"burn-in-{f'sparse{row.sparse}' if row.sparse else count}" / f"seed-{seed}"
+        burnt = self.work / f"burn-in-{row.folder(count)}" / f"seed-{seed}"
         run = burnt / "run"
         if not run.exists():
             burnt.mkdir(parents=True, exist_ok=True)
@@ -154,7 +180,7 @@ class Grid:
     def score(self, row, count, seed):
         """The scores of a run, computed when they are not there yet."""
         name = f"{row.key}-{row.sparse}" if row.sparse else row.key
-        folder = self.work / (f"sparse{row.sparse}" if row.sparse else f"labelled{count}") / row.key / f"seed-{seed}"
+        folder = self.work / row.folder(count) / row.key / f"seed-{seed}"
         file = folder / "scores.json"
         if file.exists():
             return json.loads(file.read_text())
@@ -192,8 +218,7 @@ def spread(values):
 
 def finished(grid, row, count, seeds):
     """Scores of the seeds that are there."""
-    part = f"sparse{row.sparse}" if row.sparse else f"labelled{count}"
-    files = [grid.work / part / row.key / f"seed-{seed}" / "scores.json" for seed in range(seeds)]
+    files = [grid.work / row.folder(count) / row.key / f"seed-{seed}" / "scores.json" for seed in range(seeds)]
     return [json.loads(file.read_text()) for file in files if file.exists()]
 
 
@@ -254,6 +279,9 @@ def report(grid):
             body.append([str(labels)] + cells)
     if body:
         parts.append("### Sparse labels\n\n" + table(["labels per class", "supervised", "semi"], body))
+    cells = [spread(f1(finished(grid, row, 1, o.seeds))) for row in third_rows()]
+    if any(cell != "–" for cell in cells):
+        parts.append("### A third of one tomogram, complete\n\n" + table(["supervised", "semi"], [cells]))
     times = grid.work / "times.json"
     if times.exists():
         body = [[row["network"], row["parameters"], row["seconds"]] for row in json.loads(times.read_text())]
@@ -266,6 +294,13 @@ def sparse_rows(labels):
     return [
         Row("sparse-supervised", "supervised", shares_burn_in=True, sparse=labels),
         Row("sparse-semi", "semi", ["--method", "semi"], unlabelled=True, shares_burn_in=True, sparse=labels),
+    ]
+
+
+def third_rows():
+    return [
+        Row("third-supervised", "supervised", shares_burn_in=True, third=True),
+        Row("third-semi", "semi", ["--method", "semi"], unlabelled=True, shares_burn_in=True, third=True),
     ]
 
 
@@ -350,8 +385,7 @@ def main():
     a.add_argument("--data", help="the folder; simulated when it is not given")
     a.add_argument("--classes", help="the list of classes, if it is not classes.toml in the folder")
     a.add_argument("--work", required=True, help="where runs are kept")
-    a.add_argument("--parts", nargs="*", default=["table2", "table1", "sparse", "sweeps", "times"],
-                   choices=["table2", "table1", "sparse", "sweeps", "times"])
+    a.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS)
     a.add_argument("--only", nargs="*", help="only these rows, by key")
     a.add_argument("--seeds", type=int, default=3)
     a.add_argument("--sweep-seeds", type=int, default=1)
@@ -376,6 +410,10 @@ def main():
                 for row in filter(wanted, rows_of_table()):
                     if not (row.upper and count == 1):
                         grid.score(row, count, seed)
+        elif part == "third":
+            for seed in grid.seeds():
+                for row in filter(wanted, third_rows()):
+                    grid.score(row, 1, seed)
         elif part == "sparse":
             for seed in grid.seeds():
                 for labels in LABEL_COUNTS:

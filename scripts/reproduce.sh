@@ -2,7 +2,7 @@
 # Trains and scores every method of docs/method-results.md and writes its tables and plots. Hours on a CPU; what is finished is kept, and
 # the next start goes on from there.
 #
-#   scripts/reproduce.sh [--data FOLDER] [--seeds N] [--parts table2 table1 sparse sweeps times] [--report FILE] [--figures FOLDER]
+#   scripts/reproduce.sh [--data FOLDER] [--seeds N] [--parts table2 table1 third sparse sweeps times] [--report FILE] [--figures FOLDER]
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"

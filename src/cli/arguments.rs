@@ -214,6 +214,9 @@ pub struct Settings {
     /// How far small particles' share of the error is raised: 0 not at all, 1 to that of large ones.
     #[arg(long, value_name = "B")]
     pub balance: Option<f64>,
+    /// Weight of answers at other classes' particles, in the second half of the run: tells classes apart that look alike.
+    #[arg(long, value_name = "R")]
+    pub rivals: Option<f64>,
     /// Highest learning rate of Adam.
     #[arg(long, value_name = "R")]
     pub learning_rate: Option<f64>,
@@ -260,6 +263,7 @@ impl Settings {
             ema: self.ema.unwrap_or(config.ema),
             alpha: self.alpha.unwrap_or(config.alpha),
             balance: self.balance.unwrap_or(config.balance),
+            rivals: self.rivals.unwrap_or(config.rivals),
             learning_rate: self.learning_rate.unwrap_or(config.learning_rate),
             crop: self.crop.unwrap_or(config.crop),
             batch: self.batch.unwrap_or(config.batch),

@@ -14,7 +14,19 @@ pub fn weighted_squared_error(prediction: Tensor<5>, target: Tensor<5>, weight: 
     (factor * difference.clone() * difference).sum() / weight.sum().clamp_min(1.0)
 }
 
-/// The same error against a map that is itself an estimate, a scalar `[1]`: its expectation when each cell of the target is 1 or 0 and
+/// The error at particles of other classes, `sum w (max_k Y_k - Y) (Yhat - Y)^2 / max(sum w, 1)` with the maximum over the classes `k`, a
+/// scalar `[1]`.
+///
+/// [`weighted_squared_error`] counts a class's answer at another's particle as background, `alpha`, while a miss counts
+/// `1 + alpha`; so classes that look alike all answer at each other's particles for long. Added to it with a weight of `r`, this
+/// counts such an answer as `r + alpha`. Shapes and weights as there.
+pub fn rival_error(prediction: Tensor<5>, target: Tensor<5>, weight: Tensor<5>) -> Tensor<1> {
+    let factor = weight.clone() * (target.clone().max_dim(1) - target.clone());
+    let difference = prediction - target;
+    (factor * difference.clone() * difference).sum() / weight.sum().clamp_min(1.0)
+}
+
+/// [`weighted_squared_error`] against a map that is itself an estimate, a scalar `[1]`: its expectation when each cell of the target is 1 or 0 and
 /// `map` is what this error teaches of that.
 ///
 /// A network that minimises `(Y + alpha) (Yhat - Y)^2` over cells that are 1 with probability `p` learns
@@ -144,6 +156,21 @@ mod tests {
                 assert!((numeric - gradient[index]).abs() < 2e-4, "{kind}, {index}: {numeric} against {}", gradient[index]);
             }
         }
+    }
+
+    #[test]
+    fn rivals_count_where_another_class_has_its_particle() {
+        let device = Device::flex();
+        // Two classes, two cells: the first is a particle of class 0, the second background.
+        let shape = [1, 2, 1, 1, 2];
+        let error = |prediction: [f32; 4], weight: [f32; 4]| {
+            let target = tensor(&[1.0, 0.0, 0.0, 0.0], shape, &device);
+            rival_error(tensor(&prediction, shape, &device), target, tensor(&weight, shape, &device)).into_scalar::<f32>()
+        };
+        // Class 1 answers 0.6 at the particle; neither the miss of class 0 nor what stands in the background adds to it.
+        assert!((error([0.2, 0.9, 0.6, 0.7], [1.0; 4]) - 0.36 / 4.0).abs() < 1e-6);
+        // Where class 1 is not known, it costs nothing.
+        assert_eq!(error([0.2, 0.9, 0.6, 0.7], [1.0, 1.0, 0.0, 0.0]), 0.0);
     }
 
     #[test]

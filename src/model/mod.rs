@@ -30,7 +30,7 @@ pub use checkpoint::{Checkpoint, CheckpointError, ModelMetadata};
 pub(crate) use checkpoint::{RUN_KEY, read_tensors, write_tensors};
 pub use device::{DeviceError, Selected, any_gpu_for_tests, select};
 pub use gpu::{Precision, cache_folder, in_precision, supports_half};
-pub use loss::{class_weights, expected_squared_error, tversky, weighted_cross_entropy, weighted_squared_error};
+pub use loss::{class_weights, expected_squared_error, rival_error, tversky, weighted_cross_entropy, weighted_squared_error};
 pub use mask::{mask_radius_cells, render_mask};
 pub use network::{Architecture, Network, NetworkConfig};
 pub use target::{Marker, Supervision, Target, render_target};

@@ -92,8 +92,9 @@ pub enum Method {
     Semi,
 }
 
-/// Seconds of training between two checkpoints of a run.
+/// Seconds between two checkpoints of a run; more where writing one would take more than a fiftieth of them.
 pub const CHECKPOINT_EVERY_SECS: f64 = 120.0;
+
 /// What the network's output means, and so how it is taught and how particles are found in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -158,6 +159,8 @@ pub struct TrainConfig {
     /// How far the classes' shares of the error are evened out: a class weighs as its Gaussian's volume to the power of minus this.
     /// 0: each cell counts alike, so that large particles dominate; 1: each particle does.
     pub balance: f64,
+    /// How much more an answer at another class's particle counts than one in the background, in the second half of the run.
+    pub rivals: f64,
     /// Decay of the exponential moving average of the weights, per step.
     pub ema: f64,
     /// Seed of everything random; the same seed on the same device gives the same run.
@@ -166,7 +169,7 @@ pub struct TrainConfig {
     pub device: DeviceChoice,
     /// The step after which the run ends though more are planned, to be resumed from its checkpoint later.
     pub stop_after: Option<usize>,
-    /// Where a checkpoint of the run is written, every [`CHECKPOINT_EVERY_SECS`] seconds and at its end.
+    /// Where a checkpoint of the run is written, about every [`CHECKPOINT_EVERY_SECS`] seconds and at its end.
     pub checkpoint: Option<PathBuf>,
     /// Seconds of training between two refreshes of the live view; `None`: no live view.
     pub live_view_secs: Option<f64>,
@@ -192,6 +195,7 @@ impl Default for TrainConfig {
             learning_rate: 2e-3,
             alpha: 0.1,
             balance: 0.5,
+            rivals: 0.3,
             ema: 0.99,
             seed: 0,
             device: DeviceChoice::Auto,

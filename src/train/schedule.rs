@@ -22,6 +22,12 @@ pub(super) fn learning_rate(step: usize, steps: usize, peak: f64) -> f64 {
     }
 }
 
+/// Weight of the error at other classes' particles at `step` of `steps`: none in the first half of the run, in which particles are
+/// told from the background first (from the start on it delays that), then `weight`.
+pub(super) fn rivals_weight(step: usize, steps: usize, weight: f64) -> f64 {
+    if step < steps / 2 { 0.0 } else { weight }
+}
+
 /// Decay of the averaged weights after `step` steps: rises to `decay`, so that the first weights are soon forgotten.
 pub(super) fn average_decay(step: usize, decay: f64) -> f64 {
     decay.min((1.0 + step as f64) / (10.0 + step as f64))
@@ -43,6 +49,11 @@ mod tests {
     #[test]
     fn a_run_of_one_step_has_a_rate() {
         assert!(learning_rate(0, 1, 1e-3) > 0.0);
+    }
+
+    #[test]
+    fn rivals_come_in_the_second_half() {
+        assert_eq!([0, 4, 5, 9].map(|step| rivals_weight(step, 10, 0.3)), [0.0, 0.0, 0.3, 0.3]);
     }
 
     #[test]

@@ -14,10 +14,10 @@ use super::data::{DataError, TrainingData};
 use super::optimiser::Learner;
 use super::protocol::{Detector, SegmentationLoss, Stage, TrainConfig, TrainingSet};
 use super::run_file::RunFile;
-use super::schedule::{average_decay, learning_rate};
+use super::schedule::{average_decay, learning_rate, rivals_weight};
 use crate::model::{
-    Checkpoint, CheckpointError, DeviceError, ModelMetadata, Selected, class_weights, expected_squared_error, select, tversky,
-    weighted_cross_entropy, weighted_squared_error,
+    Checkpoint, CheckpointError, DeviceError, ModelMetadata, Selected, class_weights, expected_squared_error, rival_error,
+    select, tversky, weighted_cross_entropy, weighted_squared_error,
 };
 use crate::pick::{PickError, Picker, PredictOptions, held_out_f1, mean_of_views, supervised_thresholds};
 use crate::volume::VolumeError;
@@ -202,7 +202,11 @@ impl Trainer {
     /// The loss of the detector's kind on labelled crops.
     fn supervised_loss(&self, prediction: Tensor<5>, target: Tensor<5>, weight: Tensor<5>) -> Tensor<1> {
         match (self.config.detector, self.config.segmentation_loss) {
-            (Detector::Heatmap, _) => weighted_squared_error(prediction, target, weight, self.config.alpha),
+            (Detector::Heatmap, _) => {
+                let rivals = rivals_weight(self.step, self.steps_planned(), self.config.rivals);
+                let error = weighted_squared_error(prediction.clone(), target.clone(), weight.clone(), self.config.alpha);
+                if rivals > 0.0 { error + rival_error(prediction, target, weight).mul_scalar(rivals) } else { error }
+            }
             (Detector::Segmentation, SegmentationLoss::CrossEntropy) => {
                 let rarity = class_weights(target.clone(), weight.clone());
                 weighted_cross_entropy(prediction, target, weight, rarity)
@@ -359,6 +363,9 @@ fn check(config: &TrainConfig, multiple: usize) -> Result<(), TrainError> {
         }
         () if !(config.alpha.is_finite() && config.alpha >= 0.0) => {
             format!("an alpha of {} does not serve; use 0 or more, such as 0.25", config.alpha)
+        }
+        () if !(config.rivals.is_finite() && config.rivals >= 0.0) => {
+            format!("a weight of rivals of {} does not serve; use 0 or more, such as 0.3", config.rivals)
         }
         () if !(0.0..=2.0).contains(&config.balance) => {
             format!("a balance of {} does not serve; use 0 to 2", config.balance)

@@ -21,6 +21,8 @@ use crate::pick::{Picker, PredictOptions, view_of};
 const SPEED_WINDOW: usize = 20;
 /// Share of the time that scoring the held-out labels may take.
 const MEASURING_SHARE: f64 = 0.05;
+/// Largest share of a run's time that may go into writing its checkpoints: those of large networks hold gigabytes.
+const KEEPING_SHARE: f64 = 0.02;
 /// Steps before which scoring them tells nothing.
 const FIRST_MEASURED: usize = 50;
 
@@ -295,6 +297,12 @@ fn save_run(trainer: &Trainer, path: &Path, ends: &SessionEnds) {
     }
 }
 
+/// The time between the end of writing a checkpoint, which took `cost`, and the next: [`CHECKPOINT_EVERY_SECS`], longer where that
+/// would cost the run too much.
+fn until_next_checkpoint(cost: Duration) -> Duration {
+    Duration::from_secs_f64((cost.as_secs_f64() / KEEPING_SHARE).max(CHECKPOINT_EVERY_SECS))
+}
+
 /// What a run keeps besides the trainer.
 struct Run {
     live: Option<Live>,
@@ -305,6 +313,8 @@ struct Run {
     measuring: Duration,
     /// When the checkpoint was last written.
     kept: Instant,
+    /// How long after that it is due again.
+    keep_after: Duration,
     /// Whether measuring has failed, which is said once.
     is_blind: bool,
 }
@@ -318,6 +328,7 @@ impl Run {
             recent: VecDeque::new(),
             measuring: Duration::ZERO,
             kept: Instant::now(),
+            keep_after: until_next_checkpoint(Duration::ZERO),
             is_blind: false,
         }
     }
@@ -348,9 +359,11 @@ impl Run {
     /// Writes the run's checkpoint when it is time.
     fn keep(&mut self, trainer: &Trainer, ends: &SessionEnds) {
         let Some(path) = &trainer.config().checkpoint else { return };
-        if self.kept.elapsed().as_secs_f64() >= CHECKPOINT_EVERY_SECS {
+        if self.kept.elapsed() >= self.keep_after {
+            let start = Instant::now();
             save_run(trainer, path, ends);
             self.kept = Instant::now();
+            self.keep_after = until_next_checkpoint(start.elapsed());
         }
     }
 
@@ -382,5 +395,18 @@ impl Run {
             steps_per_second: (1.0 / seconds.max(1e-9)) as f32,
             remaining,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costly_checkpoints_are_rarer() {
+        assert_eq!(until_next_checkpoint(Duration::ZERO), Duration::from_secs(120));
+        assert_eq!(until_next_checkpoint(Duration::from_millis(50)), Duration::from_secs(120));
+        // A gigabyte on a slow disk.
+        assert_eq!(until_next_checkpoint(Duration::from_secs(10)), Duration::from_secs(500));
     }
 }
