@@ -214,7 +214,7 @@ pub struct Settings {
     /// How far small particles' share of the error is raised: 0 not at all, 1 to that of large ones.
     #[arg(long, value_name = "B")]
     pub balance: Option<f64>,
-    /// Weight of answers at other classes' particles, in the second half of the run: tells classes apart that look alike.
+    /// Weight of answers at other classes' particles, in the second half of a run of more than 600 steps: tells classes apart that look alike.
     #[arg(long, value_name = "R")]
     pub rivals: Option<f64>,
     /// Highest learning rate of Adam.

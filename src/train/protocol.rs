@@ -159,7 +159,8 @@ pub struct TrainConfig {
     /// How far the classes' shares of the error are evened out: a class weighs as its Gaussian's volume to the power of minus this.
     /// 0: each cell counts alike, so that large particles dominate; 1: each particle does.
     pub balance: f64,
-    /// How much more an answer at another class's particle counts than one in the background, in the second half of the run.
+    /// How much more an answer at another class's particle counts than one in the background, in the second half of the run
+    /// and not before step 600.
     pub rivals: f64,
     /// Decay of the exponential moving average of the weights, per step.
     pub ema: f64,

@@ -22,10 +22,13 @@ pub(super) fn learning_rate(step: usize, steps: usize, peak: f64) -> f64 {
     }
 }
 
-/// Weight of the error at other classes' particles at `step` of `steps`: none in the first half of the run, in which particles are
-/// told from the background first (from the start on it delays that), then `weight`.
+/// Steps before which rivals have no weight, however short the run: particles are told from the background first.
+const RIVALS_FROM: usize = 600;
+
+/// Weight of the error at other classes' particles at `step` of `steps`: `weight` in the second half of the run, but not before
+/// step 600. Earlier it delays that particles are found at all (`docs/method-results.md`).
 pub(super) fn rivals_weight(step: usize, steps: usize, weight: f64) -> f64 {
-    if step < steps / 2 { 0.0 } else { weight }
+    if step < (steps / 2).max(RIVALS_FROM) { 0.0 } else { weight }
 }
 
 /// Decay of the averaged weights after `step` steps: rises to `decay`, so that the first weights are soon forgotten.
@@ -53,7 +56,10 @@ mod tests {
 
     #[test]
     fn rivals_come_in_the_second_half() {
-        assert_eq!([0, 4, 5, 9].map(|step| rivals_weight(step, 10, 0.3)), [0.0, 0.0, 0.3, 0.3]);
+        assert_eq!([0, 599, 600, 1199].map(|step| rivals_weight(step, 1200, 0.3)), [0.0, 0.0, 0.3, 0.3]);
+        assert_eq!([999, 1000].map(|step| rivals_weight(step, 2000, 0.3)), [0.0, 0.3]);
+        // A short run never gets that far.
+        assert!((0..600).all(|step| rivals_weight(step, 600, 0.3) == 0.0));
     }
 
     #[test]
