@@ -13,6 +13,7 @@ import os
 import pathlib
 import random
 import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -152,7 +153,7 @@ class Grid:
             labels, extra = self.sparse_labels(row.sparse, seed), ["--sparse"]
         if row.third:
             labels, extra = self.labels_of_a_third()
-        given = ["--labelled", *labels, *extra]
+        given = ["--labelled", *labels, *extra, *shlex.split(o.extra)]
         rest = self.unlabelled + (self.labelled[count:] if not row.sparse else [])
         if row.unlabelled:
             given += ["--unlabelled", *rest]
@@ -394,6 +395,7 @@ def main():
     a.add_argument("--crop", type=int, default=64)
     a.add_argument("--batch", type=int, default=2)
     a.add_argument("--device", default="auto")
+    a.add_argument("--extra", default="", help="further flags of train, for every row: --extra='--rivals 0'")
     a.add_argument("--keep", action="store_true", help="keep the models")
     a.add_argument("--report", help="write the tables to this file")
     a.add_argument("--figures", help="write the plots into this folder; needs matplotlib")
