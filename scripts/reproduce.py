@@ -24,24 +24,27 @@ PARTS = ["table2", "table1", "third", "sparse", "sweeps", "times"]
 
 
 class Row:
-    """A way to train: a name for people, the flags, and which tomograms it learns from."""
+    """A way to train: a name for people, the flags, and which tomograms it learns from.
 
-    def __init__(self, key, title, flags=(), *, unlabelled=False, upper=False, shares_burn_in=False, sparse=None, third=False):
+    `labels(grid, count, seed)` says what is taught of `count` labelled tomograms: pairs of a tomogram and its labels, the flags that
+    say what those labels mean, and the tomograms that are left without labels. `folder` names what it leaves in the work folder.
+    """
+
+    def __init__(self, key, title, flags=(), *, unlabelled=False, shares_burn_in=False, labels=None, folder="labelled{count}"):
         self.key, self.title, self.flags = key, title, list(flags)
-        self.unlabelled, self.upper, self.shares_burn_in = unlabelled, upper, shares_burn_in
-        # Labels a class, at positions alone; or all those of a third of one tomogram, which is complete.
-        self.sparse, self.third = sparse, third
+        self.unlabelled, self.shares_burn_in = unlabelled, shares_burn_in
+        self.labels, self.named = labels or Grid.labels_of_tomograms, folder
 
     def folder(self, count):
         """Where runs with `count` labelled tomograms are kept."""
-        return f"sparse{self.sparse}" if self.sparse else "third" if self.third else f"labelled{count}"
+        return self.named.format(count=count)
 
 
 def rows_of_table():
     """Table 1 of arXiv 2510.22454 and its ablation; the order is that of the paper."""
     co = dict(unlabelled=True, shares_burn_in=True)
     return [
-        Row("full", "supervised, all labels", upper=True),
+        Row("full", "supervised, all labels", labels=Grid.all_labels),
         Row("supervised", "supervised", shares_burn_in=True),
         Row("segmentation", "segmentation (DeepFindET's way)", ["--detector", "segmentation"]),
         Row("vnet", "VNet", ["--network", "vnet-compact"]),
@@ -93,48 +96,55 @@ class Grid:
         o = self.o
         return ["--classes", self.classes, "--crop", o.crop, "--batch", o.batch, "--seed", seed, "--device", o.device]
 
-    def sparse_labels(self, count, seed):
-        """`count` labels of each class, drawn from the labelled tomograms."""
-        folder = self.work / f"sparse-{count}-{seed}"
+    def labels_of_tomograms(self, count, seed):
+        """All labels of the first `count` labelled tomograms."""
+        return self.pairs(self.labelled[:count]), [], self.unlabelled + self.labelled[count:]
+
+    def all_labels(self, count, seed):
+        """Those of the tomograms that the other rows have without labels too: the upper bound."""
+        return self.pairs(self.labelled[:count] + self.unlabelled), [], self.labelled[count:]
+
+    def sparse_labels(self, per_class, seed):
+        """`per_class` labels of each class, drawn from all labelled tomograms; nothing is known of the rest."""
+        folder = self.work / f"sparse-{per_class}-{seed}"
         folder.mkdir(exist_ok=True)
         rows = []
         for file in self.labelled:
             with open(file.with_suffix(".csv")) as text:
                 rows += [(file.stem, row) for row in csv.DictReader(text)]
         names = sorted({row["class"] for _, row in rows} & set(self.class_names()))
-        draw = random.Random(1000 * seed + count)
+        draw = random.Random(1000 * seed + per_class)
         chosen = []
         for name in names:
             of_class = [row for row in rows if row[1]["class"] == name]
-            chosen += draw.sample(of_class, min(count, len(of_class)))
+            chosen += draw.sample(of_class, min(per_class, len(of_class)))
         pairs = []
         for file in self.labelled:
-            target = folder / f"{file.stem}.csv"
-            with open(target, "w", newline="") as text:
-                writer = csv.writer(text)
-                writer.writerow(["class", "x_angstrom", "y_angstrom", "z_angstrom"])
-                for stem, row in chosen:
-                    if stem == file.stem:
-                        writer.writerow([row["class"]] + [row.get(f"{a}_angstrom") or row[a] for a in "xyz"])
-            if any(stem == file.stem for stem, _ in chosen):
+            here = [row for stem, row in chosen if stem == file.stem]
+            if here:
+                target = folder / f"{file.stem}.csv"
+                self.write_labels(target, here)
                 pairs.append(f"{file}={target}")
-        return pairs
+        return pairs, ["--sparse"], self.unlabelled
 
-    def labels_of_a_third(self):
-        """The labels of the first third, along x, of the first labelled tomogram, and the flags that say that they are complete."""
+    def labels_of_a_third(self, count, seed):
+        """Those of the first third, along x, of the first labelled tomogram, which is complete there."""
         file = self.labelled[0]
         info = json.loads(self.run("info", "--json", file).stdout)
         (depth, height, width), spacing = info["shape"], info["spacing_angstrom"]
         edge = round(width / 3)
         target = self.work / "third.csv"
-        with open(file.with_suffix(".csv")) as text, open(target, "w", newline="") as out:
-            writer = csv.writer(out)
+        with open(file.with_suffix(".csv")) as text:
+            self.write_labels(target, [row for row in csv.DictReader(text) if float(position(row)[0]) < edge * spacing])
+        region = ["--region", f"{file}=0,0,0,{edge},{height},{depth}"]
+        return [f"{file}={target}"], region, self.unlabelled + self.labelled[1:]
+
+    @staticmethod
+    def write_labels(file, rows):
+        with open(file, "w", newline="") as text:
+            writer = csv.writer(text)
             writer.writerow(["class", "x_angstrom", "y_angstrom", "z_angstrom"])
-            for row in csv.DictReader(text):
-                position = [row.get(f"{a}_angstrom") or row[a] for a in "xyz"]
-                if float(position[0]) < edge * spacing:
-                    writer.writerow([row["class"], *position])
-        return [f"{file}={target}"], ["--region", f"{file}=0,0,0,{edge},{height},{depth}"]
+            writer.writerows([row["class"], *position(row)] for row in rows)
 
     def class_names(self):
         return re.findall(r'name\s*=\s*"([^"]+)"', self.classes.read_text())
@@ -145,18 +155,9 @@ class Grid:
     def train(self, row, count, seed, folder):
         """Trains a row's model; returns it with its seconds."""
         o, model = self.o, folder / "model"
-        labels = self.pairs(self.labelled[:count])
-        extra = []
-        if row.upper:
-            labels += self.pairs(self.unlabelled)
-        if row.sparse:
-            labels, extra = self.sparse_labels(row.sparse, seed), ["--sparse"]
-        if row.third:
-            labels, extra = self.labels_of_a_third()
-        given = ["--labelled", *labels, *extra, *shlex.split(o.extra)]
-        rest = self.unlabelled + (self.labelled[count:] if not row.sparse else [])
-        if row.unlabelled:
-            given += ["--unlabelled", *rest]
+        labels, meaning, rest = row.labels(self, count, seed)
+        taught = ["--labelled", *labels, *meaning, *shlex.split(o.extra)]
+        given = taught + (["--unlabelled", *rest] if row.unlabelled else [])
         started = time.time()
         if not row.shares_burn_in:
             flags = ["--method", "supervised", "--burn-in", self.total] + row.flags
@@ -168,8 +169,7 @@ class Grid:
         if not run.exists():
             burnt.mkdir(parents=True, exist_ok=True)
             plan = ["--method", "supervised", "--burn-in", self.total, "--stop-after", o.burn_in, "--checkpoint", run]
-            base = [flag for flag in given if flag != "--unlabelled" and flag not in rest]
-            self.run("train", *base, *self.common(seed), *plan, "--out", burnt / "model")
+            self.run("train", *taught, *self.common(seed), *plan, "--out", burnt / "model")
         stages = ["--burn-in", self.total, "--method", "supervised"]
         if row.unlabelled:
             stages = ["--burn-in", o.burn_in, "--cotrain", o.cotrain]
@@ -180,13 +180,12 @@ class Grid:
 
     def score(self, row, count, seed):
         """The scores of a run, computed when they are not there yet."""
-        name = f"{row.key}-{row.sparse}" if row.sparse else row.key
         folder = self.work / row.folder(count) / row.key / f"seed-{seed}"
         file = folder / "scores.json"
         if file.exists():
             return json.loads(file.read_text())
         folder.mkdir(parents=True, exist_ok=True)
-        print(f"{time.strftime('%H:%M')} {count} labelled, {name}, seed {seed} …", end=" ", flush=True)
+        print(f"{time.strftime('%H:%M')} {row.folder(count)}, {row.key}, seed {seed} …", end=" ", flush=True)
         model, seconds = self.train(row, count, seed, folder)
         self.run("pick", "--model", model, *self.test, "--out", folder / "picks", "--overwrite", "--tta", "--device", self.o.device)
         stems = [file.stem for file in self.test]
@@ -205,6 +204,11 @@ class Grid:
 
     def seeds(self, count=None):
         return range(count or self.o.seeds)
+
+
+def position(row):
+    """x, y and z of a row of labels, in angstrom."""
+    return [row.get(f"{axis}_angstrom") or row[axis] for axis in "xyz"]
 
 
 def spread(values):
@@ -239,7 +243,7 @@ def report(grid):
     for count in (2, 1):
         body = []
         for row in rows_of_table():
-            scores = finished(grid, row, count if not row.upper else 2, o.seeds)
+            scores = finished(grid, row, 2 if row.key == "full" else count, o.seeds)
             if scores:
                 per_class = [spread([s["classes"][name]["f1@0.5"] for s in scores]).split(" ±")[0] for name in names]
                 body.append([row.title, str(len(scores)), spread(f1(scores)), spread(f1(scores, "f1@0.75"))] + per_class)
@@ -292,16 +296,19 @@ def report(grid):
 
 
 def sparse_rows(labels):
+    drawn = lambda grid, _, seed: grid.sparse_labels(labels, seed)
+    of = dict(shares_burn_in=True, labels=drawn, folder=f"sparse{labels}")
     return [
-        Row("sparse-supervised", "supervised", shares_burn_in=True, sparse=labels),
-        Row("sparse-semi", "semi", ["--method", "semi"], unlabelled=True, shares_burn_in=True, sparse=labels),
+        Row("sparse-supervised", "supervised", **of),
+        Row("sparse-semi", "semi", ["--method", "semi"], unlabelled=True, **of),
     ]
 
 
 def third_rows():
+    of = dict(shares_burn_in=True, labels=Grid.labels_of_a_third, folder="third")
     return [
-        Row("third-supervised", "supervised", shares_burn_in=True, third=True),
-        Row("third-semi", "semi", ["--method", "semi"], unlabelled=True, shares_burn_in=True, third=True),
+        Row("third-supervised", "supervised", **of),
+        Row("third-semi", "semi", ["--method", "semi"], unlabelled=True, **of),
     ]
 
 
@@ -410,7 +417,7 @@ def main():
             count = int(part[-1])
             for seed in grid.seeds():
                 for row in filter(wanted, rows_of_table()):
-                    if not (row.upper and count == 1):
+                    if row.key != "full" or count == 2:
                         grid.score(row, count, seed)
         elif part == "third":
             for seed in grid.seeds():

@@ -6,12 +6,11 @@ use burn::tensor::activation::{log_softmax, softmax};
 /// The reweighted squared error `sum w (Y + alpha) (Yhat - Y)^2 / max(sum w, 1)`, a scalar `[1]`.
 ///
 /// `prediction`, `target` and `weight` have the shape `[batch, classes, z, y, x]`. A weight of 0 marks a cell of which nothing is
-/// known: it neither adds to the error nor to the count. Where every weight is 1, this is the mean of
+/// known: it neither adds to the error nor to the count; one between 0 and 1 a cell that counts less. Where every weight is 1, this is the mean of
 /// `(Y + alpha) (Yhat - Y)^2` (arXiv 2510.22454, equation 2).
 pub fn weighted_squared_error(prediction: Tensor<5>, target: Tensor<5>, weight: Tensor<5>, alpha: f64) -> Tensor<1> {
     let factor = weight.clone() * target.clone().add_scalar(alpha);
-    let difference = prediction - target;
-    (factor * difference.clone() * difference).sum() / weight.sum().clamp_min(1.0)
+    mean_square(prediction - target, factor, weight)
 }
 
 /// The error at particles of other classes, `sum w (max_k Y_k - Y) (Yhat - Y)^2 / max(sum w, 1)` with the maximum over the classes `k`, a
@@ -22,8 +21,7 @@ pub fn weighted_squared_error(prediction: Tensor<5>, target: Tensor<5>, weight: 
 /// counts such an answer as `r + alpha`. Shapes and weights as there.
 pub fn rival_error(prediction: Tensor<5>, target: Tensor<5>, weight: Tensor<5>) -> Tensor<1> {
     let factor = weight.clone() * (target.clone().max_dim(1) - target.clone());
-    let difference = prediction - target;
-    (factor * difference.clone() * difference).sum() / weight.sum().clamp_min(1.0)
+    mean_square(prediction - target, factor, weight)
 }
 
 /// [`weighted_squared_error`] against a map that is itself an estimate, a scalar `[1]`: its expectation when each cell of the target is 1 or 0 and
@@ -37,7 +35,11 @@ pub fn rival_error(prediction: Tensor<5>, target: Tensor<5>, weight: Tensor<5>) 
 pub fn expected_squared_error(prediction: Tensor<5>, map: Tensor<5>, weight: Tensor<5>, alpha: f64) -> Tensor<1> {
     let probability = map.clone().mul_scalar(alpha) / (map.clone().neg().add_scalar(1.0 + alpha)).clamp_min(f32::MIN_POSITIVE);
     let factor = weight.clone() * probability.add_scalar(alpha);
-    let difference = prediction - map;
+    mean_square(prediction - map, factor, weight)
+}
+
+/// `sum factor difference^2 / max(sum weight, 1)`, a scalar `[1]`.
+fn mean_square(difference: Tensor<5>, factor: Tensor<5>, weight: Tensor<5>) -> Tensor<1> {
     (factor * difference.clone() * difference).sum() / weight.sum().clamp_min(1.0)
 }
 
@@ -77,16 +79,16 @@ pub fn class_weights(target: Tensor<5>, weight: Tensor<5>) -> Tensor<1> {
 
 /// The Tversky loss `1 - mean_c (t_c + 1) / (t_c + 0.3 f_c + 0.7 m_c + 1)`, a scalar `[1]` (Salehi et al. 2017, arXiv 1706.05721).
 ///
-/// The mean is over the classes without the background, the last channel. With the softmax `p` of `logits` over the channels and the target `g`, over the cells of the batch: `t = sum w p g` are found,
-/// `f = sum w p (1 - g)` superfluous and `m = sum w (1 - p) g` missed. Missed cells weigh more, since a particle that is not found
-/// costs more than a false one. Shapes as in [`weighted_cross_entropy`].
+/// The mean is over the classes without the background, the last channel. With the softmax `p` of `logits` over the channels and
+/// the target `g`, over the cells of the batch: `t = sum w p g` are found, `f = sum w p (1 - g)` superfluous and
+/// `m = sum w (1 - p) g` missed. Missed cells weigh more, since a particle that is not found costs more than a false one. Shapes as
+/// in [`weighted_cross_entropy`].
 pub fn tversky(logits: Tensor<5>, target: Tensor<5>, weight: Tensor<5>) -> Tensor<1> {
-    let probability = softmax(logits, 1) * weight.clone();
-    let target = target * weight;
-    // Weights are 0 or 1, so that a product of two weighed factors is weighed once.
-    let found = per_channel(probability.clone() * target.clone());
-    let superfluous = per_channel(probability) - found.clone();
-    let missed = per_channel(target) - found.clone();
+    let probability = softmax(logits, 1);
+    let known = target * weight.clone();
+    let found = per_channel(probability.clone() * known.clone());
+    let superfluous = per_channel(probability * weight) - found.clone();
+    let missed = per_channel(known) - found.clone();
     let classes = found.dims()[0] - 1;
     let smoothed = found.add_scalar(SMOOTHING);
     let all = smoothed.clone() + superfluous.mul_scalar(FALSE_POSITIVES) + missed.mul_scalar(FALSE_NEGATIVES);
@@ -212,6 +214,31 @@ mod tests {
         let rarity = class_weights(target.clone(), nothing.clone());
         assert_eq!(weighted_cross_entropy(logits.clone(), target.clone(), nothing.clone(), rarity).into_scalar::<f32>(), 0.0);
         assert_eq!(tversky(logits, target, nothing).into_scalar::<f32>(), 0.0);
+    }
+
+    #[test]
+    fn two_cells_of_half_the_weight_count_as_one() {
+        let device = Device::flex();
+        // Two channels, four cells of which the last two are alike.
+        let logits = tensor(&[1.0, -0.5, 0.3, 0.3, 0.0, 0.4, -1.0, -1.0], [1, 2, 1, 1, 4], &device);
+        let target = tensor(&[1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0], [1, 2, 1, 1, 4], &device);
+        let losses = |weight: [f32; 4]| {
+            let weight = tensor(&weight, [1, 1, 1, 1, 4], &device);
+            let both = Tensor::cat(vec![weight.clone(), weight.clone()], 1);
+            let (logits, target) = (logits.clone(), target.clone());
+            let rarity = class_weights(target.clone(), weight.clone());
+            [
+                weighted_squared_error(logits.clone(), target.clone(), both.clone(), 0.1),
+                rival_error(logits.clone(), target.clone(), both.clone()),
+                expected_squared_error(logits.clone(), target.clone(), both, 0.1),
+                weighted_cross_entropy(logits.clone(), target.clone(), weight.clone(), rarity),
+                tversky(logits, target, weight),
+            ]
+            .map(|loss| loss.into_scalar::<f32>())
+        };
+        for (half, whole) in losses([1.0, 1.0, 0.5, 0.5]).into_iter().zip(losses([1.0, 1.0, 1.0, 0.0])) {
+            assert!(whole > 0.0 && (half - whole).abs() < 1e-6, "{half} {whole}");
+        }
     }
 
     #[test]
