@@ -322,25 +322,24 @@ def plots(grid, folder):
 
     folder.mkdir(parents=True, exist_ok=True)
     o = grid.o
-    rows = rows_of_table()
-    figure, axes = plt.subplots(figsize=(7.5, 3.6))
-    for index, count in enumerate((2, 1)):
-        shown = [(i, f1(finished(grid, row, count, o.seeds))) for i, row in enumerate(rows)]
-        shown = [(i, values) for i, values in shown if values]
-        if not shown:
-            continue
-        offset = (index - 0.5) * 0.36
-        places = [i + offset for i, _ in shown]
-        axes.barh(places, [statistics.mean(v) for _, v in shown], 0.34, label=f"{count} labelled",
-                  color=("#0072B2", "#E69F00")[index])
-        for place, (_, values) in zip(places, shown):
-            axes.plot(values, [place] * len(values), ".", color="black", markersize=4)
-    axes.set_yticks(range(len(rows)), [row.title for row in rows])
-    axes.invert_yaxis()
-    axes.set_xlabel("mean F1 at half the radius (dots: seeds)")
-    axes.legend(frameon=False)
-    figure.tight_layout()
-    figure.savefig(folder / "methods.svg", metadata={"Date": None})
+    shown = {count: {row.title: f1(finished(grid, row, count, o.seeds)) for row in rows_of_table()} for count in (2, 1)}
+    titles = [row.title for row in rows_of_table() if any(shown[count][row.title] for count in shown)]
+    if titles:
+        figure, axes = plt.subplots(figsize=(7.5, 0.6 + 0.4 * len(titles)))
+        for count, offset, colour in ((2, -0.15, "#0072B2"), (1, 0.15, "#E69F00")):
+            rows = [(place + offset, shown[count][title]) for place, title in enumerate(titles) if shown[count][title]]
+            if rows:
+                errors = [statistics.stdev(values) if len(values) > 1 else 0 for _, values in rows]
+                axes.errorbar([statistics.mean(values) for _, values in rows], [place for place, _ in rows], xerr=errors, fmt="o",
+                              capsize=3, label=f"{count} labelled", color=colour)
+            for place, values in rows:
+                axes.plot(values, [place] * len(values), "|", color="black", markersize=7)
+        axes.set_yticks(range(len(titles)), titles)
+        axes.invert_yaxis()
+        axes.set_xlabel("mean F1 at half the radius (strokes: seeds; bars: their deviation)")
+        axes.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+        figure.tight_layout()
+        figure.savefig(folder / "methods.svg", metadata={"Date": None})
     figure, axes = plt.subplots(figsize=(4.8, 3.2))
     drawn = False
     for index, (title, colour) in enumerate((("supervised", "#E69F00"), ("semi", "#0072B2"))):
