@@ -261,7 +261,7 @@ def report(grid):
                 gains = [b - a for a, b in zip(f1(base), f1(scores))]
                 steps = [b - a for a, b in zip(f1(before), f1(scores))]
                 body.append([str(count), row.title, spread(gains), spread(steps)])
-                before = scores
+            before = scores
     if body:
         head = ["labelled", "", "over supervised", "over the row before"]
         parts.append("### What each part is worth\n\nDifferences of F1@0.5, seed by seed.\n\n" + table(head, body))
