@@ -4,9 +4,10 @@
 Started by reproduce.sh. The folder holds NAME.mrc with NAME.csv (class,x,y,z in angstrom) for labelled-*, unlabelled-* and test-*, and
 classes.toml; without a folder the program simulates one. Every finished run leaves its scores in the work folder, so that a
 second start goes on where the first ended, and asking for more seeds computes only those. Runs of one seed share their burn-in:
-each continues from its checkpoint, as `train --resume` does for anybody.
+each continues from its checkpoint, as `train --resume` does for anybody. With --jobs N that many runs go on side by side.
 """
 import argparse
+import concurrent.futures
 import csv
 import json
 import os
@@ -17,10 +18,13 @@ import shlex
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 LABEL_COUNTS = (5, 10, 20, 50)
 PARTS = ["table2", "table1", "third", "sparse", "sweeps", "times"]
+# What picks in the table of times: presets of the network, and the compact one as a segmentation.
+TIMED = ["compact", "fpn-compact", "vnet-compact", "segmentation", "fpn", "resnet34", "vnet"]
 
 
 class Row:
@@ -84,10 +88,15 @@ class Grid:
         if not (self.labelled and self.unlabelled and self.test and self.classes.exists()):
             sys.exit(f"need labelled-*.mrc, unlabelled-*.mrc, test-*.mrc and classes.toml: {self.data}")
         self.total = options.burn_in + options.cotrain
+        # One for each burn-in, so that of the runs that share it the first to come makes it.
+        self.locks, self.locks_lock = {}, threading.Lock()
+        # Runs side by side share the processor.
+        threads = max(1, (os.cpu_count() or 1) // options.jobs)
+        self.environment = {"RAYON_NUM_THREADS": str(threads), **os.environ} if options.jobs > 1 else None
 
-    def run(self, *arguments, quiet=True):
+    def run(self, *arguments):
         command = [self.o.program, *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, env=self.environment)
         if done.returncode != 0:
             sys.exit(f"{' '.join(command)}\n{done.stderr[-3000:]}")
         return done
@@ -166,10 +175,15 @@ class Grid:
         # Burn-in: the same for all, planned as long as the whole so that the learning rate is that of the whole.
         burnt = self.work / f"burn-in-{row.folder(count)}" / f"seed-{seed}"
         run = burnt / "run"
-        if not run.exists():
-            burnt.mkdir(parents=True, exist_ok=True)
-            plan = ["--method", "supervised", "--burn-in", self.total, "--stop-after", o.burn_in, "--checkpoint", run]
-            self.run("train", *taught, *self.common(seed), *plan, "--out", burnt / "model")
+        with self.locks_lock:
+            lock = self.locks.setdefault(burnt, threading.Lock())
+        with lock:
+            if not run.exists():
+                burnt.mkdir(parents=True, exist_ok=True)
+                partial = burnt / "run.partial"
+                plan = ["--method", "supervised", "--burn-in", self.total, "--stop-after", o.burn_in, "--checkpoint", partial]
+                self.run("train", *taught, *self.common(seed), *plan, "--out", burnt / "model")
+                partial.rename(run)
         stages = ["--burn-in", self.total, "--method", "supervised"]
         if row.unlabelled:
             stages = ["--burn-in", o.burn_in, "--cotrain", o.cotrain]
@@ -185,7 +199,6 @@ class Grid:
         if file.exists():
             return json.loads(file.read_text())
         folder.mkdir(parents=True, exist_ok=True)
-        print(f"{time.strftime('%H:%M')} {row.folder(count)}, {row.key}, seed {seed} …", end=" ", flush=True)
         model, seconds = self.train(row, count, seed, folder)
         self.run("pick", "--model", model, *self.test, "--out", folder / "picks", "--overwrite", "--tta", "--device", self.o.device)
         stems = [file.stem for file in self.test]
@@ -199,11 +212,9 @@ class Grid:
         partial.rename(file)
         if not self.o.keep:
             model.unlink(missing_ok=True)
-        print(f"F1@0.5 {scores['mean']['f1@0.5']:.3f}, {seconds:.0f} s", flush=True)
+        what = f"{time.strftime('%H:%M')} {row.folder(count)}, {row.key}, seed {seed}"
+        print(f"{what}: F1@0.5 {scores['mean']['f1@0.5']:.3f}, {seconds:.0f} s", flush=True)
         return scores
-
-    def seeds(self, count=None):
-        return range(count or self.o.seeds)
 
 
 def position(row):
@@ -289,8 +300,9 @@ def report(grid):
         parts.append("### A third of one tomogram, complete\n\n" + table(["supervised", "semi"], [cells]))
     times = grid.work / "times.json"
     if times.exists():
-        body = [[row["network"], row["parameters"], row["seconds"]] for row in json.loads(times.read_text())]
-        head = ["network", "parameters", "seconds"]
+        columns = ["network", "parameters", "device", "first", "second", "whole"]
+        body = [[row[column] for column in columns] for row in json.loads(times.read_text())]
+        head = ["network", "parameters", "device", "seconds, first", "again", "the whole command"]
         parts.append("### Time to pick one tomogram of 184 x 630 x 630 voxels\n\n" + table(head, body))
     return "\n\n".join(parts) + "\n"
 
@@ -368,22 +380,29 @@ def measure_times(grid):
     if not any(folder.glob("*.mrc")):
         grid.run("simulate", "--out", folder, "--count", 1, "--shape", 184, 630, 630)
     tomogram = next(folder.glob("*.mrc"))
-    for network in ("compact", "fpn-compact", "vnet-compact", "segmentation", "resnet34"):
-        if network in done:
+    for network in grid.o.networks:
+        title = "compact, segmentation" if network == "segmentation" else network
+        if title in done:
             continue
         model = grid.work / f"time-{network}.model"
         flags = ["--detector", "segmentation"] if network == "segmentation" else ["--network", network]
         trained = grid.run("train", "--labelled", *grid.pairs(grid.labelled[:1]), *grid.common(0), *flags, "--method", "supervised",
                            "--burn-in", 1, "--out", model)
         parameters = re.search(r"training (\d+) parameters", trained.stderr)[1]
-        started = time.time()
-        grid.run("pick", "--model", model, tomogram, "--out", grid.work / "time-picks", "--overwrite", "--device", grid.o.device,
-                 "--spacing", 10)
-        title = "compact, segmentation" if network == "segmentation" else network
-        done[network] = {"network": title, "parameters": f"{int(parameters) / 1e6:.2f} million",
-                         "seconds": f"{time.time() - started:.1f}"}
+        pick = ["pick", "--model", model, tomogram, "--out", grid.work / "time-picks", "--overwrite", "--device", grid.o.device,
+                "--spacing", 10]
+        device, own, whole = "", [], []
+        # Twice: on a GPU the first start compiles kernels, which the program keeps.
+        for _ in range(2):
+            started = time.time()
+            said = grid.run(*pick).stderr
+            whole.append(time.time() - started)
+            own.append(float(re.search(r"picks in ([\d.]+) s", said)[1]))
+            device = re.search(r"picking on (.*)", said)[1]
+        done[title] = {"network": title, "device": device, "parameters": f"{int(parameters) / 1e6:.2f} million",
+                       "first": f"{own[0]:.2f}", "second": f"{own[1]:.2f}", "whole": f"{whole[1]:.2f}"}
         file.write_text(json.dumps(list(done.values()), indent=1))
-        print(title, done[network]["seconds"], "s", flush=True)
+        print(title, done[title], flush=True)
 
 
 def main():
@@ -401,6 +420,8 @@ def main():
     a.add_argument("--crop", type=int, default=64)
     a.add_argument("--batch", type=int, default=2)
     a.add_argument("--device", default="auto")
+    a.add_argument("--jobs", type=int, default=1, help="runs that go on side by side, each on its share of the processor")
+    a.add_argument("--networks", nargs="*", default=TIMED, choices=TIMED, help="what `times` measures")
     a.add_argument("--extra", default="", help="further flags of train, for every row: --extra='--rivals 0'")
     a.add_argument("--keep", action="store_true", help="keep the models")
     a.add_argument("--report", help="write the tables to this file")
@@ -410,35 +431,44 @@ def main():
         o.data = os.path.join(o.work, "simulated")
         simulate(o)
     grid = Grid(o)
-    wanted = lambda row: not o.only or row.key in o.only
-    for part in o.parts:
-        if part in ("table2", "table1"):
-            count = int(part[-1])
-            for seed in grid.seeds():
-                for row in filter(wanted, rows_of_table()):
-                    if row.key != "full" or count == 2:
-                        grid.score(row, count, seed)
-        elif part == "third":
-            for seed in grid.seeds():
-                for row in filter(wanted, third_rows()):
-                    grid.score(row, 1, seed)
-        elif part == "sparse":
-            for seed in grid.seeds():
-                for labels in LABEL_COUNTS:
-                    for row in filter(wanted, sparse_rows(labels)):
-                        grid.score(row, len(grid.labelled), seed)
-        elif part == "sweeps":
-            for seed in grid.seeds(o.sweep_seeds):
-                for row in filter(wanted, sweeps()):
-                    grid.score(row, 2, seed)
-        else:
-            measure_times(grid)
+    tasks = planned(grid)
+    if o.jobs == 1:
+        for task in tasks:
+            grid.score(*task)
+    else:
+        with concurrent.futures.ThreadPoolExecutor(o.jobs) as pool:
+            # The first that fails ends the others when they come to their end.
+            for done in concurrent.futures.as_completed([pool.submit(grid.score, *task) for task in tasks]):
+                if done.exception():
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise done.exception()
+    if "times" in o.parts:
+        measure_times(grid)
     text = report(grid)
     if o.report:
         pathlib.Path(o.report).write_text(text)
     print(text)
     if o.figures:
         plots(grid, pathlib.Path(o.figures))
+
+
+def planned(grid):
+    """What the chosen parts train and score: rows with the number of labelled tomograms and the seed, in order."""
+    o, tasks = grid.o, []
+    for part in o.parts:
+        if part in ("table2", "table1"):
+            rows = [(row, int(part[-1])) for row in rows_of_table() if row.key != "full" or part == "table2"]
+        elif part == "third":
+            rows = [(row, 1) for row in third_rows()]
+        elif part == "sparse":
+            rows = [(row, len(grid.labelled)) for labels in LABEL_COUNTS for row in sparse_rows(labels)]
+        elif part == "sweeps":
+            rows = [(row, 2) for row in sweeps()]
+        else:
+            continue
+        seeds = o.sweep_seeds if part == "sweeps" else o.seeds
+        tasks += [(row, count, seed) for seed in range(seeds) for row, count in rows if not o.only or row.key in o.only]
+    return tasks
 
 
 def simulate(o):

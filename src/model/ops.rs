@@ -1,10 +1,10 @@
-//! The operations that the networks are made of: our kernels on the CPU; on a GPU those of the U-Net but for the convolutions, and
-//! burn's operations for the rest.
+//! The operations that the networks are made of: our kernels on the CPU; on a GPU those of the U-Net, its convolutions in half
+//! precision excepted, and burn's operations for the rest.
 
 use burn::backend::{Dispatch, DispatchDevice};
 use burn::tensor::activation::{prelu as burn_prelu, relu};
-use burn::tensor::module::{conv_transpose3d, conv3d as burn_conv3d};
-use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+use burn::tensor::module::conv3d as burn_conv3d;
+use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 
 use super::cpu::CpuOps;
@@ -25,6 +25,9 @@ pub(super) fn conv3d(x: Tensor<5>, weight: Tensor<5>, stride: usize) -> Tensor<5
         let out = <Dispatch as CpuOps>::network_conv3d(x.into_dispatch(), weight.into_dispatch(), stride);
         return Tensor::from_dispatch(out);
     }
+    if gpu(&x.device()).is_some() && x.dtype() == DType::F32 {
+        return Tensor::from_dispatch(<Dispatch as GpuOps>::gpu_conv3d(x.into_dispatch(), weight.into_dispatch(), stride));
+    }
     plain_conv3d(x, weight, stride)
 }
 
@@ -40,12 +43,23 @@ pub(super) fn doubling_conv3d(x: Tensor<5>, weight: Tensor<5>) -> Tensor<5> {
         let out = <Dispatch as CpuOps>::network_doubling_conv3d(x.into_dispatch(), weight.into_dispatch());
         return Tensor::from_dispatch(out);
     }
-    plain_doubling_conv3d(x, weight)
+    doubling_product(x, weight)
 }
 
-/// The same by burn's own operation.
+/// The same as a product of matrices, for GPUs: the library's transposed convolution leaves them idle.
+pub(super) fn doubling_product(x: Tensor<5>, weight: Tensor<5>) -> Tensor<5> {
+    let [batch, channels, z, y, width] = x.dims();
+    let out = weight.dims()[1];
+    let rows = x.permute([0, 2, 3, 4, 1]).reshape([batch * z * y * width, channels]);
+    let taps: Tensor<8> = rows.matmul(weight.reshape([channels, 8 * out])).reshape([batch, z, y, width, out, 2, 2, 2]);
+    taps.permute([0, 4, 1, 5, 2, 6, 3, 7]).reshape([batch, out, 2 * z, 2 * y, 2 * width])
+}
+
+/// The same by burn's own operation, to compare with.
+#[cfg(test)]
 pub(super) fn plain_doubling_conv3d(x: Tensor<5>, weight: Tensor<5>) -> Tensor<5> {
-    conv_transpose3d(x, weight, None, ConvTransposeOptions::new([2; 3], [0; 3], [0; 3], [1; 3], 1))
+    let options = burn::tensor::ops::ConvTransposeOptions::new([2; 3], [0; 3], [0; 3], [1; 3], 1);
+    burn::tensor::module::conv_transpose3d(x, weight, None, options)
 }
 
 /// `relu(scale * (x - mean) / sqrt(variance + 1e-5) + shift [+ residual])`, mean and variance over each group of channels.

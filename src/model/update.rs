@@ -1,10 +1,11 @@
-//! One weight's step of Adam and of its running average: in place on the CPU, by burn's operations elsewhere.
+//! One weight's step of Adam and of its running average: in place on the CPU, by a kernel of its own on a GPU.
 
 use burn::backend::Flex;
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
+use super::gpu::update as on_gpu;
 use super::ops::is_cpu;
 
 /// Values in one task.
@@ -45,8 +46,8 @@ pub(crate) struct Updated<const D: usize> {
     pub moments: Moments,
 }
 
-/// Sum of the squares of a tensor's values.
-pub(crate) fn square_sum<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
+/// Values whose sum is that of the squares of a tensor's values: as many for every tensor of a device.
+pub(crate) fn square_sums<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
     let tensor = tensor.without_autodiff();
     let device = tensor.device();
     if is_cpu(&device)
@@ -56,7 +57,7 @@ pub(crate) fn square_sum<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
         let sum: f64 = values.par_chunks(TASK).map(lanes_square_sum).collect::<Vec<_>>().iter().sum();
         return Tensor::from_data(TensorData::from([sum as f32]), &device);
     }
-    (tensor.clone() * tensor).sum()
+    on_gpu::square_sums(&tensor).unwrap_or_else(|| (tensor.clone() * tensor).sum())
 }
 
 /// In lanes, which the compiler turns into vectors, and few enough values that f32 holds their sum.
@@ -84,13 +85,13 @@ pub(crate) fn update<const D: usize>(
         Moments { first: zeros.clone(), second: zeros }
     });
     if is_cpu(&device) {
-        in_place(weight, gradient, average, moments, factors)
-    } else {
-        plain(weight, gradient, average, moments, factors)
+        return in_place(weight, gradient, average, moments, factors);
     }
+    on_gpu::step(&weight, &gradient, &average, &moments, factors)
+        .unwrap_or_else(|| plain(weight, gradient, average, moments, factors))
 }
 
-/// By burn's operations.
+/// By burn's operations, on devices that have neither of the others, and to compare with.
 fn plain<const D: usize>(
     weight: Tensor<D>,
     gradient: Tensor<D>,
@@ -217,6 +218,35 @@ mod tests {
     }
 
     #[test]
+    fn a_gpu_steps_as_the_plain_way() {
+        let Some(device) = crate::model::any_gpu_for_tests() else { return };
+        let random = |shape: [usize; 3]| Tensor::<3>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+        let shape = [7, 50, 3];
+        let [weight, gradient, average] = [(); 3].map(|()| random(shape));
+        let flat = || random(shape).reshape([1050]);
+        let moments = Moments { first: flat(), second: flat().powi_scalar(2) };
+        let factors = Factors {
+            clip: Tensor::from_data(TensorData::from([0.3f32]), &device),
+            beta_1: 0.9,
+            beta_2: 0.999,
+            epsilon: 1e-8,
+            rate: 0.01,
+            decay: 0.7,
+        };
+        let slow = plain(weight.clone(), gradient.clone(), average.clone(), moments.clone(), &factors);
+        let fast = on_gpu::step(&weight, &gradient, &average, &moments, &factors).unwrap();
+        let data = |u: Updated<3>| {
+            [u.weight.into_data(), u.average.into_data(), u.moments.first.into_data(), u.moments.second.into_data()]
+        };
+        for (a, b) in data(slow).iter().zip(&data(fast)) {
+            close(a, b, 2e-6);
+        }
+        let sum = f64::from(square_sums(gradient.clone()).sum().into_scalar::<f32>());
+        let plain = f64::from((gradient.clone() * gradient).sum().into_scalar::<f32>());
+        assert!((sum / plain - 1.0).abs() < 1e-5, "{sum} {plain}");
+    }
+
+    #[test]
     fn a_tensor_that_somebody_else_holds_is_not_changed() {
         let device: Device = burn::backend::flex::FlexDevice.into();
         let weight = Tensor::<1>::ones([40], &device);
@@ -239,7 +269,7 @@ mod tests {
         let device: Device = burn::backend::flex::FlexDevice.into();
         let tensor = Tensor::<2>::random([301, 257], Distribution::Normal(0.0, 1.0), &device);
         let plain: f64 = tensor.clone().into_data().iter::<f32>().map(|value| f64::from(value).powi(2)).sum();
-        let ours = f64::from(square_sum(tensor).into_scalar::<f32>());
+        let ours = f64::from(square_sums(tensor).into_scalar::<f32>());
         assert!((ours / plain - 1.0).abs() < 1e-6, "{ours} {plain}");
     }
 }

@@ -174,7 +174,10 @@ pub(crate) fn predict_window(
     if voxels.iter().all(|v| *v == first) {
         return Ok(None);
     }
-    Ok(Some(mean_of_views(network, device, &voxels, window, flips, detector)))
+    let [z, y, x] = padded;
+    let input = Tensor::<5>::from_data(TensorData::new(voxels, [1, 1, z, y, x]), device);
+    // One view after the other, since a window may be as large as memory allows.
+    Ok(Some(mean_of_views(network, &input, flips, detector, 1).into_data().iter::<f32>().collect()))
 }
 
 /// Voxels before a window that its flips about the cell grid need. With output stride `s`, cell `o`, centred on voxel `s o`, becomes cell
@@ -183,78 +186,57 @@ pub(super) fn flip_margin(network: &Network, flips: bool) -> usize {
     if flips { network.output_stride() - 1 } else { 0 }
 }
 
-/// The heatmaps `[class][z][y][x]` of a window, or their mean over the window and its flips along z, y and x, each flipped back.
+/// Along which axes `(z, y, x)` each view is flipped.
+pub(super) fn views(flips: bool) -> &'static [[bool; 3]] {
+    const VIEWS: [[bool; 3]; 4] =
+        [[false, false, false], [true, false, false], [false, true, false], [false, false, true]];
+    if flips { &VIEWS } else { &VIEWS[..1] }
+}
+
+/// The heatmaps `[n, class, z/s, y/s, x/s]` of windows, or their mean over the windows and their flips along z, y and x, each flipped
+/// back; `s` is the output stride. As many views as `at_once` says go through the network together.
 ///
-/// With `flips`, `voxels` has more than the window at the start of each axis, as many as [`flip_margin`] says. The maps
-/// of a segmentation are the probabilities of the classes.
+/// With `flips`, `padded [n, 1, z, y, x]` has more than the window at the start of each axis, as many voxels as [`flip_margin`] says.
+/// The maps of a segmentation are the probabilities of the classes.
 pub(crate) fn mean_of_views(
     network: &Network,
-    device: &Device,
-    voxels: &[f32],
-    window: [usize; 3],
+    padded: &Tensor<5>,
     flips: bool,
     detector: Detector,
-) -> Vec<f32> {
+    at_once: usize,
+) -> Tensor<5> {
     let margin = flip_margin(network, flips);
-    let padded = window.map(|n| n + margin);
-    let mut views = vec![[false; 3]];
-    if flips {
-        views.extend([[true, false, false], [false, true, false], [false, false, true]]);
-    }
-    let cells = window.map(|n| n / network.output_stride());
-    let mut mean: Vec<f32> = Vec::new();
-    for flip in &views {
-        let view = gather(voxels, padded, window, *flip, margin);
-        let [z, y, x] = window;
-        let input = Tensor::<5>::from_data(TensorData::new(view, [1, 1, z, y, x]), device);
+    let views = views(flips);
+    let count = padded.dims()[0];
+    let mut sum: Option<Tensor<5>> = None;
+    for together in views.chunks(at_once.max(1)) {
+        let input = Tensor::cat(together.iter().map(|flip| flipped(padded, margin, *flip)).collect(), 0);
         let output = detector.activate(network.forward(input));
-        let [_, channels, ..] = output.dims();
-        let kept = detector.classes(channels) * cells.iter().product::<usize>();
-        let values: Vec<f32> = output.into_data().iter::<f32>().take(kept).collect();
-        let share = 1.0 / views.len() as f32;
-        if mean.is_empty() {
-            mean = vec![0.0; values.len()];
+        let classes = detector.classes(output.dims()[1]);
+        for (place, flip) in together.iter().enumerate() {
+            let map = flipped_back(output.clone().narrow(0, place * count, count).narrow(1, 0, classes), *flip);
+            sum = Some(match sum.take() {
+                Some(sum) => sum + map,
+                None => map,
+            });
         }
-        add_flipped(&mut mean, &values, cells, *flip, share);
     }
-    mean
+    let sum = sum.expect("there is a view at least");
+    if views.len() > 1 { sum.mul_scalar(1.0 / views.len() as f64) } else { sum }
 }
 
-/// The window's voxels out of a cube with `margin` voxels before it, flipped along some axes by `i -> n - 1 - margin - i`.
-fn gather(voxels: &[f32], padded: [usize; 3], window: [usize; 3], flip: [bool; 3], margin: usize) -> Vec<f32> {
-    if margin == 0 && flip == [false; 3] {
-        return voxels.to_vec();
-    }
-    let source = |axis: usize, i: usize| if flip[axis] { window[axis] - 1 - i } else { i + margin };
-    let mut out = Vec::with_capacity(window.iter().product());
-    for z in 0..window[0] {
-        for y in 0..window[1] {
-            let row = &voxels[(source(0, z) * padded[1] + source(1, y)) * padded[2]..][..padded[2]];
-            if flip[2] {
-                out.extend(row[..window[2]].iter().rev());
-            } else {
-                out.extend_from_slice(&row[margin..]);
-            }
-        }
-    }
-    out
+/// The view of windows with `margin` layers more at the start of each axis that is flipped along some axes about the cell grid; see
+/// [`flip_margin`].
+pub(super) fn flipped(padded: &Tensor<5>, margin: usize, flip: [bool; 3]) -> Tensor<5> {
+    let [batch, channels, size @ ..] = padded.dims();
+    let range = |axis: usize| if flip[axis] { 0..size[axis] - margin } else { margin..size[axis] };
+    let view = padded.clone().slice([0..batch, 0..channels, range(0), range(1), range(2)]);
+    flipped_back(view, flip)
 }
 
-/// Adds `share * values`, flipped back by `o -> n - 1 - o`, to `sum`; both `[class][z][y][x]`.
-fn add_flipped(sum: &mut [f32], values: &[f32], cells: [usize; 3], flip: [bool; 3], share: f32) {
-    let [depth, height, width] = cells;
-    let rows = depth * height;
-    for (row, from) in values.chunks_exact(width).enumerate() {
-        let (class, z, y) = (row / rows, row % rows / height, row % height);
-        let z = if flip[0] { depth - 1 - z } else { z };
-        let y = if flip[1] { height - 1 - y } else { y };
-        let to = &mut sum[(class * rows + z * height + y) * width..][..width];
-        if flip[2] {
-            to.iter_mut().zip(from.iter().rev()).for_each(|(a, b)| *a += share * b);
-        } else {
-            to.iter_mut().zip(from).for_each(|(a, b)| *a += share * b);
-        }
-    }
+/// Maps of a flipped view as those of the view itself, by `o -> n - 1 - o` along each axis that was flipped.
+fn flipped_back(maps: Tensor<5>, flip: [bool; 3]) -> Tensor<5> {
+    (0..3).filter(|axis| flip[*axis]).fold(maps, |maps, axis| maps.flip([axis + 2]))
 }
 
 /// A Gaussian of each window cell, `(z, y, x)`, that favours its middle.
@@ -319,24 +301,20 @@ mod tests {
         // A network that takes the voxel at each cell's centre must see the same cells in every view.
         for stride in [1, 2, 4] {
             let margin = stride - 1;
-            let window = [4, 8, 12];
-            let padded = window.map(|n| n + margin);
+            let padded = [4, 8, 12].map(|n| n + margin);
             let voxels: Vec<f32> = (0..padded.iter().product()).map(|i| i as f32).collect();
-            let cells = window.map(|n| n / stride);
-            let pick = |view: &[f32]| -> Vec<f32> {
-                let at = |z: usize, y: usize, x: usize| view[(stride * z * window[1] + stride * y) * window[2] + stride * x];
-                let mut out = Vec::new();
-                for z in 0..cells[0] {
-                    for y in 0..cells[1] {
-                        out.extend((0..cells[2]).map(|x| at(z, y, x)));
-                    }
-                }
-                out
+            let [z, y, x] = padded;
+            let padded = Tensor::<5>::from_data(TensorData::new(voxels, [1, 1, z, y, x]), &Device::flex());
+            let pick = |view: Tensor<5>| {
+                let [z, y, x] = [2, 3, 4].map(|axis| view.dims()[axis] / stride);
+                let blocks: Tensor<8> = view.reshape([1, 1, z, stride, y, stride, x, stride]);
+                let first = blocks.narrow(3, 0, 1).narrow(5, 0, 1).narrow(7, 0, 1);
+                first.reshape([1, 1, z, y, x])
             };
-            let straight = pick(&gather(&voxels, padded, window, [false; 3], margin));
+            let values = |maps: Tensor<5>| maps.into_data().iter::<f32>().collect::<Vec<_>>();
+            let straight = values(pick(flipped(&padded, margin, [false; 3])));
             for flip in [[true, false, false], [false, true, false], [false, false, true], [true; 3]] {
-                let mut back = vec![0.0; straight.len()];
-                add_flipped(&mut back, &pick(&gather(&voxels, padded, window, flip, margin)), cells, flip, 1.0);
+                let back = values(flipped_back(pick(flipped(&padded, margin, flip)), flip));
                 assert_eq!(back, straight, "{flip:?} at stride {stride}");
             }
         }

@@ -1,4 +1,4 @@
-//! Batches of crops, drawn ahead on a thread of their own while the network is busy with the former one.
+//! Batches of crops, drawn ahead on threads of their own while the network is busy with the former ones.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -30,8 +30,8 @@ pub(super) struct Batch {
 
 /// Unlabelled crops.
 pub(super) struct Unlabelled {
-    /// What the teacher sees of each: one voxel less than the output stride more than the crop at the start of each axis.
-    pub padded: Vec<Vec<f32>>,
+    /// What the teacher sees `[n, z, y, x]`: one voxel less than the output stride more than the crop at the start of each axis.
+    pub padded: Vec<f32>,
     /// What the student sees `[n, z, y, x]`: the same, changed in intensity and partly occluded.
     pub shown: Vec<f32>,
 }
@@ -74,7 +74,7 @@ impl Batch {
 impl Unlabelled {
     fn draw(config: &TrainConfig, margin: usize, data: &TrainingData, random: &mut ChaCha8Rng) -> Result<Self, VolumeError> {
         let edge = config.crop;
-        let mut padded = Vec::with_capacity(config.batch);
+        let mut padded = Vec::with_capacity(config.batch * (edge + margin).pow(3));
         let mut shown = Vec::with_capacity(config.batch * edge.pow(3));
         for _ in 0..config.batch {
             let crop = data.sample_unlabelled(edge, margin, random)?;
@@ -82,105 +82,133 @@ impl Unlabelled {
             change_intensity(&mut student, random);
             drop_blocks(&mut student, edge, config.dropped(), random);
             shown.extend(student);
-            padded.push(crop);
+            padded.extend(crop);
         }
         Ok(Self { padded, shown })
     }
 }
 
 /// The cube of `edge` voxels behind the first `margin` layers of each axis of a cube of `edge + margin`.
-pub(super) fn without_margin(padded: &[f32], edge: usize, margin: usize) -> Vec<f32> {
+fn without_margin(padded: &[f32], edge: usize, margin: usize) -> Vec<f32> {
     let outer = edge + margin;
     let rows = (margin..outer).flat_map(|z| (margin..outer).map(move |y| (z * outer + y) * outer + margin));
     rows.flat_map(|start| padded[start..start + edge].iter().copied()).collect()
 }
 
 /// A batch to draw.
+#[derive(Clone)]
 struct Wanted {
     step: usize,
     data: Arc<TrainingData>,
 }
 
-/// A batch that was drawn, with what it was drawn from.
-struct Drawn {
-    wanted: Wanted,
-    batch: Result<Batch, VolumeError>,
+impl Wanted {
+    fn is(&self, step: usize, data: &Arc<TrainingData>) -> bool {
+        self.step == step && Arc::ptr_eq(&self.data, data)
+    }
 }
 
-/// Draws batches, one step ahead. Dropping it ends the thread after the batch at hand.
+/// A batch that was drawn, with what it was drawn from; `None` where drawing it panicked.
+struct Drawn {
+    wanted: Wanted,
+    batch: Option<Result<Batch, VolumeError>>,
+}
+
+/// Draws batches some steps ahead, each on one of several threads: a batch depends on the seed, its step and the data alone. Dropping it
+/// ends the threads after the batches at hand.
 pub(super) struct Drawer {
     config: TrainConfig,
     stride: usize,
     sender: Option<Sender<Wanted>>,
     receiver: Receiver<Drawn>,
-    /// Batches that are asked for and not received yet: 0 or 1.
-    under_way: usize,
-    thread: Option<JoinHandle<()>>,
+    /// Batches that are asked for and not received yet, at most as many as there are threads.
+    under_way: Vec<Wanted>,
+    /// Batches that came before they were needed.
+    ready: Vec<Drawn>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Drawer {
-    /// Starts the thread, for a network of output stride `stride`. Where the system refuses one, batches are drawn when they are needed.
-    pub fn start(config: &TrainConfig, stride: usize) -> Self {
-        let (sender, wanted) = bounded::<Wanted>(1);
-        let (answers, receiver) = bounded(1);
-        let settings = config.clone();
-        let spawned = std::thread::Builder::new().name("crops".to_owned()).spawn(move || {
-            give_way();
-            for wanted in wanted {
-                let batch = Batch::draw(&settings, stride, &wanted.data, wanted.step);
-                // Fails only when the run is over.
-                if answers.send(Drawn { wanted, batch }).is_err() {
-                    return;
+    /// Starts up to `ahead` threads, for a network of output stride `stride`. Where the system refuses them, batches are drawn when
+    /// they are needed.
+    pub fn start(config: &TrainConfig, stride: usize, ahead: usize) -> Self {
+        let (sender, wanted) = bounded::<Wanted>(ahead);
+        let (answers, receiver) = bounded(ahead);
+        let start = |_| {
+            let (settings, wanted, answers) = (config.clone(), wanted.clone(), answers.clone());
+            std::thread::Builder::new().name("crops".to_owned()).spawn(move || {
+                give_way();
+                for wanted in wanted {
+                    let draw = || Batch::draw(&settings, stride, &wanted.data, wanted.step);
+                    let batch = std::panic::catch_unwind(std::panic::AssertUnwindSafe(draw)).ok();
+                    // Fails only when the run is over.
+                    if answers.send(Drawn { wanted, batch }).is_err() {
+                        return;
+                    }
                 }
-            }
-        });
-        let thread = match spawned {
-            Ok(thread) => Some(thread),
-            Err(error) => {
-                log::warn!("crops are not drawn ahead: {error}");
-                None
-            }
+            })
         };
-        Self { config: config.clone(), stride, sender: thread.is_some().then_some(sender), receiver, under_way: 0, thread }
+        let threads: Vec<_> = (0..ahead)
+            .map_while(|index| start(index).inspect_err(|error| log::warn!("crops are not drawn ahead: {error}")).ok())
+            .collect();
+        let sender = (!threads.is_empty()).then_some(sender);
+        Self { config: config.clone(), stride, sender, receiver, under_way: Vec::new(), ready: Vec::new(), threads }
     }
 
-    /// The batch of `step`; `ahead` says whether that of the next step will be wanted. One that was drawn ahead from other data than
-    /// `data`, from labels that have changed since, is thrown away.
-    pub fn batch(&mut self, data: &Arc<TrainingData>, step: usize, ahead: bool) -> Result<Batch, VolumeError> {
-        let mut ready = None;
-        while self.under_way > 0 {
-            self.under_way -= 1;
+    /// The batch of `step`, of a run that ends before step `end`. One that was drawn ahead from other data than `data`, from labels that
+    /// have changed since, is thrown away.
+    pub fn batch(&mut self, data: &Arc<TrainingData>, step: usize, end: usize) -> Result<Batch, VolumeError> {
+        while let Ok(drawn) = self.receiver.try_recv() {
+            self.receive(drawn);
+        }
+        while self.under_way.iter().any(|wanted| wanted.is(step, data)) {
             match self.receiver.recv() {
-                Ok(drawn) if drawn.wanted.step == step && Arc::ptr_eq(&drawn.wanted.data, data) => ready = Some(drawn.batch),
-                Ok(_) => {}
-                // The thread has panicked; drawing here shows why.
-                Err(_) => self.sender = None,
+                Ok(drawn) => self.receive(drawn),
+                // No thread is left.
+                Err(_) => self.under_way.clear(),
             }
         }
-        let batch = match ready {
+        self.ready.retain(|drawn| drawn.wanted.step >= step && Arc::ptr_eq(&drawn.wanted.data, data));
+        let ready = self.ready.iter().position(|drawn| drawn.wanted.step == step).map(|at| self.ready.swap_remove(at));
+        self.ask(data, step + 1, end);
+        match ready.and_then(|drawn| drawn.batch) {
             Some(batch) => batch,
+            // Where drawing it panicked, doing so here shows why.
             None => Batch::draw(&self.config, self.stride, data, step),
-        };
-        if ahead
-            && let Some(sender) = &self.sender
-            && sender.send(Wanted { step: step + 1, data: data.clone() }).is_ok()
-        {
-            self.under_way += 1;
         }
-        batch
+    }
+
+    fn receive(&mut self, drawn: Drawn) {
+        self.under_way.retain(|wanted| !wanted.is(drawn.wanted.step, &drawn.wanted.data));
+        self.ready.push(drawn);
+    }
+
+    /// Asks for the batches of the steps from `first` on, as many as there are threads for.
+    fn ask(&mut self, data: &Arc<TrainingData>, first: usize, end: usize) {
+        let Some(sender) = &self.sender else { return };
+        for step in first..end.min(first + self.threads.len()) {
+            let mut known = self.under_way.iter().chain(self.ready.iter().map(|drawn| &drawn.wanted));
+            if self.under_way.len() >= self.threads.len() || known.any(|wanted| wanted.is(step, data)) {
+                continue;
+            }
+            let wanted = Wanted { step, data: data.clone() };
+            if sender.send(wanted.clone()).is_ok() {
+                self.under_way.push(wanted);
+            }
+        }
     }
 }
 
 impl Drop for Drawer {
     fn drop(&mut self) {
         self.sender = None;
-        // Unblocks a thread that waits with an answer.
+        // Unblocks threads that wait with an answer.
         let (_, never) = bounded(0);
         self.receiver = never;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            log::error!("the thread that draws crops panicked");
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                log::error!("a thread that draws crops panicked");
+            }
         }
     }
 }

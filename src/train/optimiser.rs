@@ -6,7 +6,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::model::update::{Factors, Moments, square_sum, update};
+use crate::model::update::{Factors, Moments, square_sums, update};
 use crate::model::{Network, Weight, WeightsError, load_weights, named_weights, weight_names};
 
 /// Largest norm of all gradients together.
@@ -145,7 +145,7 @@ fn clip_factor(gradients: &GradientsParams, network: &Network) -> Tensor<1> {
     impl ModuleVisitor for Sum<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             if let Some(gradient) = self.gradients.get::<D>(param.id) {
-                let square = square_sum(gradient);
+                let square = square_sums(gradient);
                 self.squares = Some(match self.squares.take() {
                     Some(squares) => squares + square,
                     None => square,
@@ -156,7 +156,7 @@ fn clip_factor(gradients: &GradientsParams, network: &Network) -> Tensor<1> {
     let mut sum = Sum { gradients, squares: None };
     network.visit(&mut sum);
     match sum.squares {
-        Some(squares) => (squares.sqrt().add_scalar(1e-6).recip() * LARGEST_NORM).clamp_max(1.0),
+        Some(squares) => (squares.sum().sqrt().add_scalar(1e-6).recip() * LARGEST_NORM).clamp_max(1.0),
         // Without gradients there is nothing to scale.
         None => Tensor::from_data(TensorData::from([1.0f32]), &burn::tensor::Device::default()),
     }

@@ -194,20 +194,25 @@ fn a_segmentation_finds_the_particles_with_either_loss_and_from_its_file() {
 fn crops_drawn_ahead_are_those_drawn_on_demand_and_never_of_former_labels() {
     let shape = [32, 40, 40];
     let (labelled, centres) = ball_tomogram(1, shape, 3);
-    let data = Arc::new(TrainingData::new(&set(labelled.clone()), None, None).unwrap());
-    let settings = config(10);
-    let (mut ahead, mut on_demand) = (crops::Drawer::start(&settings, 2), crops::Drawer::start(&settings, 2));
-    for step in 0..4 {
-        let a = ahead.batch(&data, step, true).unwrap();
-        let b = on_demand.batch(&data, step, false).unwrap();
-        assert!(a.voxels == b.voxels && a.heatmap == b.heatmap && a.weight == b.weight, "step {step}");
-    }
-    // The labels change while the batch of step 4 is already drawn: all particles but one go.
     let fewer = tomogram(1, labelled.source.clone(), 10.0, &centres[..1], true);
-    let changed = Arc::new(TrainingData::new(&set(fewer), None, Some(&data)).unwrap());
-    let a = ahead.batch(&changed, 4, false).unwrap();
-    let b = on_demand.batch(&changed, 4, false).unwrap();
-    assert!(a.voxels == b.voxels && a.heatmap == b.heatmap, "the former labels were taught");
+    let data = Arc::new(TrainingData::new(&set(labelled), None, None).unwrap());
+    let settings = config(20);
+    for threads in [1, 3] {
+        let (mut ahead, mut on_demand) =
+            (crops::Drawer::start(&settings, 2, threads), crops::Drawer::start(&settings, 2, 0));
+        for step in 0..6 {
+            let a = ahead.batch(&data, step, 20).unwrap();
+            let b = on_demand.batch(&data, step, 20).unwrap();
+            assert!(a.voxels == b.voxels && a.heatmap == b.heatmap && a.weight == b.weight, "step {step}");
+        }
+        // The labels change while the batches of the next steps are already drawn: all particles but one go.
+        let changed = Arc::new(TrainingData::new(&set(fewer.clone()), None, Some(&data)).unwrap());
+        for step in 6..12 {
+            let a = ahead.batch(&changed, step, 20).unwrap();
+            let b = on_demand.batch(&changed, step, 20).unwrap();
+            assert!(a.voxels == b.voxels && a.heatmap == b.heatmap, "the former labels were taught in step {step}");
+        }
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 
 use super::cotrain::{background_below, consistency_weight};
-use super::crops::{Batch, Drawer, Unlabelled, without_margin};
+use super::crops::{Batch, Drawer, Unlabelled};
 use super::data::{DataError, TrainingData};
 use super::optimiser::Learner;
 use super::protocol::{Detector, SegmentationLoss, Stage, TrainConfig, TrainingSet};
@@ -24,6 +24,11 @@ use crate::volume::VolumeError;
 
 /// Why an output stride is refused.
 const NO_STRIDE: &str = "this network does not have that output stride; compact, resnet34, fpn and fpn-compact have 2 and 4, vnet and vnet-compact have 1";
+
+/// Largest number of batches that are drawn ahead.
+const MOST_AHEAD: usize = 6;
+/// Views of the unlabelled crops that go through the teacher together.
+const VIEWS_AT_ONCE: usize = 4;
 
 /// The losses of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,7 +108,7 @@ impl Trainer {
         let network = network_config.init(config.seed, &device.device.clone().autodiff());
         let metadata = ModelMetadata::new(network_config, data.classes().to_vec(), data.spacing_angstrom(), config.crop);
         let metadata = ModelMetadata { detector: config.detector, ..metadata };
-        let drawer = Drawer::start(&config, metadata.network.output_stride());
+        let drawer = Drawer::start(&config, metadata.network.output_stride(), drawn_ahead(&device));
         Ok(Self { config, device, learner: Learner::new(network), drawer, data: Arc::new(data), metadata, step: 0 })
     }
 
@@ -136,7 +141,7 @@ impl Trainer {
         let learner = Learner::recall(network, run.memory, step, &device.device)
             .map_err(|fault| CheckpointError::Weights { fault, path: path.to_owned() })?;
         let metadata = ModelMetadata { classes: data.classes().to_vec(), ..run.metadata };
-        let drawer = Drawer::start(&config, metadata.network.output_stride());
+        let drawer = Drawer::start(&config, metadata.network.output_stride(), drawn_ahead(&device));
         Ok(Self { config, device, learner, drawer, data: Arc::new(data), metadata, step })
     }
 
@@ -172,25 +177,29 @@ impl Trainer {
     /// # Errors
     /// When a tomogram cannot be read, or when the loss is no number any more.
     pub fn step(&mut self) -> Result<StepLoss, TrainError> {
-        let ahead = self.step + 1 < self.last_step();
-        let mut batch = self.drawer.batch(&self.data, self.step, ahead)?;
+        let mut batch = self.drawer.batch(&self.data, self.step, self.last_step())?;
         let known = batch.known();
         let [voxels, heatmap, weight] = self.tensors(&mut batch);
         let prediction = self.learner.network().forward(voxels);
         let mut loss = self.supervised_loss(prediction, heatmap, weight);
-        let mut value = StepLoss { supervised: loss.clone().into_scalar::<f32>(), consistency: None, difference: None };
+        // What is reported is read at once, since a GPU must be waited for each time.
+        let mut said = vec![loss.clone().without_autodiff()];
         if let Some(crops) = batch.unlabelled {
             let into = self.step.saturating_sub(self.config.steps);
             let weight = consistency_weight(into, self.config.ramp, self.config.consistency, known);
             let (consistency, difference) = self.consistency(crops);
-            value.difference = Some(difference.into_scalar::<f32>().sqrt());
-            value.consistency = Some(consistency.clone().into_scalar::<f32>());
+            said.extend([consistency.clone().without_autodiff(), difference]);
             loss = loss + consistency.mul_scalar(weight);
         }
-        let worst = value.supervised.max(value.consistency.unwrap_or(0.0));
-        if !(value.supervised + value.consistency.unwrap_or(0.0)).is_finite() {
-            return Err(TrainError::Diverged { step: self.step, loss: worst });
+        let said: Vec<f32> = Tensor::cat(said, 0).into_data().iter::<f32>().collect();
+        if let Some(loss) = said.iter().find(|value| !value.is_finite()) {
+            return Err(TrainError::Diverged { step: self.step, loss: *loss });
         }
+        let value = StepLoss {
+            supervised: said[0],
+            consistency: said.get(1).copied(),
+            difference: said.get(2).map(|square| square.sqrt()),
+        };
         let gradients = GradientsParams::from_grads(loss.backward(), self.learner.network());
         let rate = learning_rate(self.step, self.steps_planned(), self.config.learning_rate);
         self.learner.step(gradients, rate, average_decay(self.step, self.config.ema));
@@ -219,22 +228,19 @@ impl Trainer {
     /// and the mean square of their difference.
     fn consistency(&self, crops: Unlabelled) -> (Tensor<1>, Tensor<1>) {
         let (batch, edge, classes) = (self.config.batch, self.config.crop, self.data.classes().len());
-        let plain = &self.device.device;
-        let background = background_below(self.config.background, self.config.alpha) as f32;
-        let mut taught = Vec::new();
-        let views = self.config.has_views();
-        for padded in &crops.padded {
-            let seen = match views {
-                true => padded,
-                false => &without_margin(padded, edge, self.metadata.network.output_stride() - 1),
-            };
-            let teacher = mean_of_views(self.learner.average(), plain, seen, [edge; 3], views, self.config.detector);
-            taught.extend(teacher.into_iter().map(|value| if value < background { 0.0 } else { value.min(1.0) }));
+        let (plain, device) = (&self.device.device, self.device.device.clone().autodiff());
+        let (views, margin) = (self.config.has_views(), self.metadata.network.output_stride() - 1);
+        let outer = edge + margin;
+        let mut seen = Tensor::<5>::from_data(TensorData::new(crops.padded, [batch, 1, outer, outer, outer]), plain);
+        if !views {
+            let inner = margin..outer;
+            seen = seen.slice([0..batch, 0..1, inner.clone(), inner.clone(), inner]);
         }
-        let device = plain.clone().autodiff();
-        let cells = edge.div_ceil(self.metadata.network.output_stride());
+        let teacher = mean_of_views(self.learner.average(), &seen, views, self.config.detector, VIEWS_AT_ONCE);
+        let background = background_below(self.config.background, self.config.alpha);
+        let is_background = teacher.clone().lower_scalar(background);
+        let target = Tensor::from_inner(teacher.mask_fill(is_background, 0.0).clamp_max(1.0));
         let input = Tensor::<5>::from_data(TensorData::new(crops.shown, [batch, 1, edge, edge, edge]), &device);
-        let target = Tensor::from_data(TensorData::new(taught, [batch, classes, cells, cells, cells]), &device);
         // Known everywhere, and the classes evened out as on the labels: it is the same loss.
         let shares = self.data.class_shares(self.config.balance);
         let shares = Tensor::<5>::from_data(TensorData::new(shares, [1, classes, 1, 1, 1]), &device);
@@ -343,6 +349,13 @@ impl Trainer {
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint { metadata: self.metadata.clone(), network: self.learner.average().clone() }
     }
+}
+
+/// Batches to draw ahead: one where the network takes the processor itself, more where it waits for a GPU, which is faster than a thread
+/// that draws.
+fn drawn_ahead(device: &Selected) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if device.is_gpu { (cores / 2).clamp(1, MOST_AHEAD) } else { 1 }
 }
 
 fn check(config: &TrainConfig, multiple: usize) -> Result<(), TrainError> {

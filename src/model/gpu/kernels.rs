@@ -350,3 +350,129 @@ pub fn last_channels<N: Size>(
     }
     to[i] = from[(i / channels) * both + both - channels + i % channels];
 }
+
+/// Rows of neighbourhoods of `x [n, z, y, x, c]` at each position of a volume of `[depth_out, height_out, width_out]`, counted through
+/// the batch from `first` on: `out [rows, taps, c]`. Channels count vectors. Along each axis, tap `t` of position `o` reads
+/// `(by o +- t -+ shift) / of`, the lower signs where taps count down, and 0 where that is no whole number or lies outside.
+#[cube(launch)]
+pub fn columns<N: Size>(
+    x: &Tensor<Vector<f32, N>>,
+    out: &mut Tensor<Vector<f32, N>>,
+    total: usize,
+    first: usize,
+    channels: usize,
+    depth: usize,
+    height: usize,
+    width: usize,
+    depth_out: usize,
+    height_out: usize,
+    width_out: usize,
+    #[comptime] kernel: usize,
+    #[comptime] by: usize,
+    #[comptime] shift: usize,
+    #[comptime] of: usize,
+    #[comptime] down: bool,
+) {
+    let i = ABSOLUTE_POS;
+    if i >= total {
+        terminate!();
+    }
+    let taps = kernel * kernel * kernel;
+    let channel = i % channels;
+    let tap = (i / channels) % taps;
+    let position = first + i / (channels * taps);
+    let line = position / width_out;
+    let plane = line / height_out;
+    let batch = plane / depth_out;
+    let z = reached(plane % depth_out, tap / (kernel * kernel), kernel, by, shift, of, down);
+    let y = reached(line % height_out, (tap / kernel) % kernel, kernel, by, shift, of, down);
+    let x_at = reached(position % width_out, tap % kernel, kernel, by, shift, of, down);
+    let mut value = Vector::<f32, N>::new(f32::new(0.0));
+    // `reached` counts from one kernel's edge before the first voxel.
+    let is_inside = z % of + y % of + x_at % of == 0
+        && z / of >= kernel
+        && z / of < kernel + depth
+        && y / of >= kernel
+        && y / of < kernel + height
+        && x_at / of >= kernel
+        && x_at / of < kernel + width;
+    if is_inside {
+        let plane_in = batch * depth + z / of - kernel;
+        let line_in = plane_in * height + y / of - kernel;
+        let at = line_in * width + x_at / of - kernel;
+        value = x[at * channels + channel];
+    }
+    out[i] = value;
+}
+
+/// `(kernel of) + by position +- tap -+ shift`: see [`columns`].
+#[cube]
+fn reached(
+    position: usize,
+    tap: usize,
+    #[comptime] kernel: usize,
+    #[comptime] by: usize,
+    #[comptime] shift: usize,
+    #[comptime] of: usize,
+    #[comptime] down: bool,
+) -> usize {
+    if comptime!(down) {
+        by * position + comptime!(kernel * of + shift) - tap
+    } else {
+        by * position + comptime!(kernel * of - shift) + tap
+    }
+}
+
+/// One step of Adam and of the running average, see [`Factors`](crate::model::update::Factors), a unit for each weight; `clip` has one value,
+/// and `rest_1`, `rest_2` and `rest` are what the decays leave of 1.
+#[cube(launch)]
+pub fn adam(
+    weight: &Tensor<f32>,
+    gradient: &Tensor<f32>,
+    average: &Tensor<f32>,
+    first: &Tensor<f32>,
+    second: &Tensor<f32>,
+    clip: &Tensor<f32>,
+    weight_out: &mut Tensor<f32>,
+    average_out: &mut Tensor<f32>,
+    first_out: &mut Tensor<f32>,
+    second_out: &mut Tensor<f32>,
+    total: usize,
+    beta_1: f32,
+    rest_1: f32,
+    beta_2: f32,
+    rest_2: f32,
+    epsilon: f32,
+    rate: f32,
+    decay: f32,
+    rest: f32,
+) {
+    let i = ABSOLUTE_POS;
+    if i >= total {
+        terminate!();
+    }
+    let slope = gradient[i] * clip[0];
+    let mean = beta_1 * first[i] + rest_1 * slope;
+    let square = beta_2 * second[i] + rest_2 * slope * slope;
+    let value = weight[i] - rate * mean / (square.sqrt() + epsilon);
+    first_out[i] = mean;
+    second_out[i] = square;
+    weight_out[i] = value;
+    average_out[i] = decay * average[i] + rest * value;
+}
+
+/// Sums of the squares of every `units`-th value, a unit for each.
+#[cube(launch)]
+pub fn square_sums(values: &Tensor<f32>, sums: &mut Tensor<f32>, total: usize, units: usize) {
+    let unit = ABSOLUTE_POS;
+    if unit >= units {
+        terminate!();
+    }
+    let mut sum = f32::new(0.0);
+    let mut i = unit;
+    while i < total {
+        sum += values[i] * values[i];
+        i += units;
+    }
+    sums[unit] = sum;
+}

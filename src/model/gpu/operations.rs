@@ -10,7 +10,7 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::norm::Normalised;
-use super::upsample;
+use super::{conv, upsample};
 
 /// Operations that have kernels of our own.
 #[backend_extension(Cube, Autodiff)]
@@ -32,6 +32,9 @@ pub(in crate::model) trait GpuOps: Backend {
         groups: usize,
     ) -> FloatTensor<Self>;
 
+    /// The convolution without bias of `x [n, in, z, y, x]` by `weight [out, in, k, k, k]`, padded by `(k - 1) / 2`.
+    fn gpu_conv3d(x: FloatTensor<Self>, weight: FloatTensor<Self>, stride: usize) -> FloatTensor<Self>;
+
     /// `x [n, c, z, y, x]` doubled along each axis by repetition, followed by the channels of `skip [n, d, 2z, 2y, 2x]`.
     fn gpu_upsample_concat(x: FloatTensor<Self>, skip: FloatTensor<Self>) -> FloatTensor<Self>;
 }
@@ -43,6 +46,10 @@ impl GpuOps for CubeBackend {
 
     fn gpu_norm_add_relu(x: CubeTensor, scale: CubeTensor, shift: CubeTensor, residual: CubeTensor, groups: usize) -> CubeTensor {
         Normalised::new(x, scale, shift, Some(residual), groups).out()
+    }
+
+    fn gpu_conv3d(x: CubeTensor, weight: CubeTensor, stride: usize) -> CubeTensor {
+        conv::forward(x, weight, stride)
     }
 
     fn gpu_upsample_concat(x: CubeTensor, skip: CubeTensor) -> CubeTensor {
@@ -81,6 +88,29 @@ impl Backward<CubeBackend, 4> for NormAddBackward {
             if let Some(node) = node {
                 grads.register::<CubeBackend>(node.id, gradient);
             }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ConvBackward;
+
+impl Backward<CubeBackend, 2> for ConvBackward {
+    /// What was convolved, by what, and the stride.
+    type State = (CubeTensor, CubeTensor, usize);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [to_x, to_weight] = ops.parents;
+        let (x, weight, stride) = ops.state;
+        let gradient = grads.consume::<CubeBackend>(&ops.node);
+        if let Some(node) = to_x {
+            let size = std::array::from_fn(|axis| x.meta.shape()[axis + 2]);
+            let gradient = conv::input_gradient(gradient.clone(), weight.clone(), stride, size);
+            grads.register::<CubeBackend>(node.id, gradient);
+        }
+        if let Some(node) = to_weight {
+            let kernel = weight.meta.shape()[2];
+            grads.register::<CubeBackend>(node.id, conv::weight_gradient(x, gradient, stride, kernel));
         }
     }
 }
@@ -138,6 +168,18 @@ impl<C: CheckpointStrategy> GpuOps for Autodiff<CubeBackend, C> {
                 prep.finish(normalised, out)
             }
             OpsKind::UnTracked(prep) => prep.finish(CubeBackend::gpu_norm_add_relu(x, scale, shift, residual, groups)),
+        }
+    }
+
+    fn gpu_conv3d(x: FloatTensor<Self>, weight: FloatTensor<Self>, stride: usize) -> FloatTensor<Self> {
+        let nodes = [x.node(), weight.node()];
+        let (x, weight) = (x.into_primitive(), weight.into_primitive());
+        match ConvBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let out = CubeBackend::gpu_conv3d(x.clone(), weight.clone(), stride);
+                prep.finish((x, weight, stride), out)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(CubeBackend::gpu_conv3d(x, weight, stride)),
         }
     }
 

@@ -4,7 +4,10 @@ use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
 use super::*;
 use crate::model::device::any_gpu_for_tests;
-use crate::model::ops::{group_norm_relu, plain_group_norm_relu, plain_upsample_concat, upsample_concat};
+use crate::model::ops::{
+    conv3d, doubling_product, group_norm_relu, plain_conv3d, plain_doubling_conv3d, plain_group_norm_relu,
+    plain_upsample_concat, upsample_concat,
+};
 
 fn noise<const D: usize>(shape: [usize; D], seed: u64, device: &Device) -> Tensor<D> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -129,6 +132,75 @@ fn gradients_of_upsampling_agree_with_the_plain_ones() {
         for (plain, ours) in plain.into_iter().zip(ours) {
             assert!(apart(plain, ours) < 1e-5);
         }
+    }
+}
+
+/// Sizes, channels in and out, kernel and stride of convolutions.
+const CONVOLUTIONS: [([usize; 3], usize, usize, usize, usize); 7] = [
+    ([4, 6, 5], 8, 4, 3, 1),
+    ([3, 5, 4], 1, 6, 3, 2),
+    ([6, 4, 8], 4, 6, 3, 2),
+    ([4, 4, 4], 8, 12, 1, 2),
+    ([3, 3, 5], 6, 2, 1, 1),
+    ([4, 6, 2], 4, 8, 2, 2),
+    ([5, 6, 7], 2, 3, 5, 1),
+];
+
+#[test]
+fn convolutions_agree_with_the_plain_ones_on_the_cpu() {
+    let Some(device) = any_gpu_for_tests() else { return };
+    for ([z, y, x], channels_in, channels_out, kernel, stride) in CONVOLUTIONS {
+        let make = |device: &Device| {
+            let weight = noise([channels_out, channels_in, kernel, kernel, kernel], 2, device);
+            (noise([2, channels_in, z, y, x], 1, device), weight)
+        };
+        let ((x, weight), (gx, gweight)) = (make(&Device::flex()), make(&device));
+        let error = apart(plain_conv3d(x, weight, stride), conv3d(gx, gweight, stride));
+        assert!(error < 1e-5, "{channels_in} to {channels_out}, {kernel}, {stride}: {error}");
+    }
+}
+
+#[test]
+fn gradients_of_convolutions_agree_with_the_plain_ones_on_the_cpu() {
+    let Some(device) = any_gpu_for_tests() else { return };
+    for ([z, y, x], channels_in, channels_out, kernel, stride) in CONVOLUTIONS {
+        let call = |device: &Device, f: fn(Tensor<5>, Tensor<5>, usize) -> Tensor<5>| {
+            let weight = noise([channels_out, channels_in, kernel, kernel, kernel], 2, device);
+            let leaves = [noise([2, channels_in, z, y, x], 1, device), weight];
+            gradients(&leaves, |leaves| f(leaves[0].clone(), leaves[1].clone(), stride))
+        };
+        for (leaf, (plain, ours)) in call(&Device::flex(), plain_conv3d).into_iter().zip(call(&device, conv3d)).enumerate() {
+            let error = apart(plain, ours);
+            assert!(error < 5e-5, "{channels_in} to {channels_out}, {kernel}, {stride}, leaf {leaf}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_convolution_in_parts_and_with_partial_sums_is_the_whole_one() {
+    let Some(device) = any_gpu_for_tests() else { return };
+    // Rows of the matrix are divided where it exceeds its limit: 125 x 32 columns leave 16384 rows a part, and there are 17408.
+    let leaves = |device: &Device| [noise([1, 32, 16, 32, 34], 1, device), noise([2, 32, 5, 5, 5], 2, device)];
+    let call = |device: &Device, f: fn(Tensor<5>, Tensor<5>, usize) -> Tensor<5>| {
+        gradients(&leaves(device), |leaves| f(leaves[0].clone(), leaves[1].clone(), 1))
+    };
+    for (plain, ours) in call(&Device::flex(), conv3d).into_iter().zip(call(&device, conv3d)) {
+        let scale = plain.clone().abs().max().into_scalar::<f32>();
+        assert!(apart(plain, ours) < 1e-4 * scale);
+    }
+}
+
+#[test]
+fn the_doubling_convolution_of_gpus_agrees_with_the_plain_one() {
+    // It is made of the library's operations, which are the same for all devices.
+    let call = |f: fn(Tensor<5>, Tensor<5>) -> Tensor<5>| {
+        let device = Device::flex();
+        let leaves = [noise([2, 6, 3, 2, 4], 1, &device), noise([6, 4, 2, 2, 2], 2, &device)];
+        let out = f(leaves[0].clone(), leaves[1].clone());
+        [vec![out], gradients(&leaves, |leaves| f(leaves[0].clone(), leaves[1].clone()))].concat()
+    };
+    for (plain, ours) in call(plain_doubling_conv3d).into_iter().zip(call(doubling_product)) {
+        assert!(apart(plain, ours) < 1e-5);
     }
 }
 

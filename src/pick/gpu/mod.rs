@@ -18,7 +18,7 @@ use std::task::{Context, Waker};
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::heatmap::{PredictOptions, flip_margin, gaussian_weights, without_blank_borders};
+use super::heatmap::{PredictOptions, flip_margin, flipped, gaussian_weights, views, without_blank_borders};
 use super::windows::tile;
 use crate::geometry::VoxelBox;
 use crate::model::gpu::gpu;
@@ -158,28 +158,16 @@ fn compute(
     voxels.resize(batch * depth * height * width, 0.0);
     let padded = Tensor::<5>::from_data(TensorData::new(voxels, [batch, 1, depth, height, width]), device);
     let padded = padded.cast(FloatDType::from(network.dtype()));
-    let mut views = vec![[false; 3]];
-    if flips {
-        views.extend([[true, false, false], [false, true, false], [false, false, true]]);
-    }
+    let views = views(flips);
     let share = 1.0 / views.len() as f32;
     for (view, flip) in views.iter().enumerate() {
-        let input = if flips { flipped(&padded, window, margin, *flip) } else { padded.clone() };
+        let input = if flips { flipped(&padded, margin, *flip) } else { padded.clone() };
         // The background of a segmentation comes last, where the maps have no room for it.
         let values = options.detector.activate(network.forward(input));
         for (index, (origin, _)) in windows.iter().enumerate() {
             maps.add(&values, index, *origin, *flip, share, view == 0);
         }
     }
-}
-
-/// The view of windows with `margin` layers more at the start of each axis that is flipped along some axes about the cell grid; see
-/// [`flip_margin`].
-fn flipped(padded: &Tensor<5>, window: [usize; 3], margin: usize, flip: [bool; 3]) -> Tensor<5> {
-    let range = |axis: usize| if flip[axis] { 0..window[axis] } else { margin..window[axis] + margin };
-    let [batch, channels, ..] = padded.dims();
-    let view = padded.clone().slice([0..batch, 0..channels, range(0), range(1), range(2)]);
-    (0..3).filter(|axis| flip[*axis]).fold(view, |view, axis| view.flip([axis + 2]))
 }
 
 /// Registers a future with the device now, so that it marks this moment and not the one at which somebody waits for it.
