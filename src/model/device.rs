@@ -1,12 +1,10 @@
 //! Where to compute: a real GPU when there is one, else the CPU.
 
 use std::sync::OnceLock;
-use std::sync::atomic::Ordering;
 
 use burn::tensor::wgpu::WgpuBackend;
 use burn::tensor::{Device, DeviceKind};
 
-use super::gpu::conv::TRIES_KERNELS;
 use super::gpu::keep_kernels;
 use crate::causes::with_causes;
 use crate::train::DeviceChoice;
@@ -114,10 +112,7 @@ pub fn any_gpu_for_tests() -> Option<Device> {
     keep_kernels();
     let device = match best_gpu(&adapters()) {
         Some((kind, _)) => start(kind).ok(),
-        None => {
-            TRIES_KERNELS.store(false, Ordering::Relaxed);
-            start_software().ok()
-        }
+        None => start_software().ok(),
     };
     if device.is_none() {
         println!("skipped: no GPU and no OpenGL renderer");

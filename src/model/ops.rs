@@ -1,5 +1,5 @@
-//! The operations that the networks are made of: our kernels on the CPU; on a GPU those of the U-Net, its convolutions in half
-//! precision excepted, and burn's operations for the rest.
+//! The operations that the networks are made of: our kernels on the CPU; on a GPU the convolutions and those of the U-Net, and burn's
+//! operations for the rest.
 
 use burn::backend::{Dispatch, DispatchDevice};
 use burn::tensor::activation::{prelu as burn_prelu, relu};
@@ -25,7 +25,7 @@ pub(super) fn conv3d(x: Tensor<5>, weight: Tensor<5>, stride: usize) -> Tensor<5
         let out = <Dispatch as CpuOps>::network_conv3d(x.into_dispatch(), weight.into_dispatch(), stride);
         return Tensor::from_dispatch(out);
     }
-    if gpu(&x.device()).is_some() && x.dtype() == DType::F32 {
+    if gpu(&x.device()).is_some() {
         return Tensor::from_dispatch(<Dispatch as GpuOps>::gpu_conv3d(x.into_dispatch(), weight.into_dispatch(), stride));
     }
     plain_conv3d(x, weight, stride)

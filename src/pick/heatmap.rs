@@ -188,8 +188,7 @@ pub(super) fn flip_margin(network: &Network, flips: bool) -> usize {
 
 /// Along which axes `(z, y, x)` each view is flipped.
 pub(super) fn views(flips: bool) -> &'static [[bool; 3]] {
-    const VIEWS: [[bool; 3]; 4] =
-        [[false, false, false], [true, false, false], [false, true, false], [false, false, true]];
+    const VIEWS: [[bool; 3]; 4] = [[false, false, false], [true, false, false], [false, true, false], [false, false, true]];
     if flips { &VIEWS } else { &VIEWS[..1] }
 }
 
@@ -198,13 +197,7 @@ pub(super) fn views(flips: bool) -> &'static [[bool; 3]] {
 ///
 /// With `flips`, `padded [n, 1, z, y, x]` has more than the window at the start of each axis, as many voxels as [`flip_margin`] says.
 /// The maps of a segmentation are the probabilities of the classes.
-pub(crate) fn mean_of_views(
-    network: &Network,
-    padded: &Tensor<5>,
-    flips: bool,
-    detector: Detector,
-    at_once: usize,
-) -> Tensor<5> {
+pub(crate) fn mean_of_views(network: &Network, padded: &Tensor<5>, flips: bool, detector: Detector, at_once: usize) -> Tensor<5> {
     let margin = flip_margin(network, flips);
     let views = views(flips);
     let count = padded.dims()[0];

@@ -198,8 +198,7 @@ fn crops_drawn_ahead_are_those_drawn_on_demand_and_never_of_former_labels() {
     let data = Arc::new(TrainingData::new(&set(labelled), None, None).unwrap());
     let settings = config(20);
     for threads in [1, 3] {
-        let (mut ahead, mut on_demand) =
-            (crops::Drawer::start(&settings, 2, threads), crops::Drawer::start(&settings, 2, 0));
+        let (mut ahead, mut on_demand) = (crops::Drawer::start(&settings, 2, threads), crops::Drawer::start(&settings, 2, 0));
         for step in 0..6 {
             let a = ahead.batch(&data, step, 20).unwrap();
             let b = on_demand.batch(&data, step, 20).unwrap();

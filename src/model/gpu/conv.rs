@@ -1,16 +1,14 @@
-//! Convolutions on a GPU as products of matrices, with their gradients, in single precision.
+//! Convolutions on a GPU as products of matrices, with their gradients.
 //!
 //! The library's convolutions multiply matrices only in half precision where the driver has matrix units for it; in single precision
 //! they sum directly, and a weight's gradient becomes a convolution whose kernel is as large as the volume, which leaves a GPU idle.
-//! Here each position's neighbourhood becomes a row of a matrix (im2col), and the library's product of matrices does the rest.
-
-use std::sync::atomic::{AtomicBool, Ordering};
+//! Here each position's neighbourhood becomes a row of a matrix (im2col), and the product of matrices does the rest.
 
 use burn::tensor::Tensor;
-use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
 use burn_cubecl::tensor::CubeTensor;
 
-use super::{channels_last, channels_second, empty, grid, kernels, primitive, tensor, vector_size};
+use super::product::{plain, product};
+use super::{channels_last, channels_second, elem_type, empty, grid, kernels, tensor, vector_size};
 
 /// Values of a matrix of neighbourhoods that are made at once, 256 MiB of them: larger ones come in parts.
 const LARGEST_MATRIX: usize = 1 << 26;
@@ -18,9 +16,6 @@ const LARGEST_MATRIX: usize = 1 << 26;
 const POSITIONS_PER_SUM: usize = 1024;
 /// Fewer positions than these are not worth a sum of their own.
 const LEAST_POSITIONS: usize = 64;
-
-/// Whether the library tries out its kernels for each size of product and keeps the fastest, which pays on a real GPU alone.
-pub(in crate::model) static TRIES_KERNELS: AtomicBool = AtomicBool::new(true);
 
 /// Where the rows of a matrix of neighbourhoods come from: along each axis, tap `t` of output `o` reads input
 /// `(by o + sign t + shift) / of`, and 0 where that is no whole number or lies outside.
@@ -100,17 +95,6 @@ fn products(x: &CubeTensor, size: [usize; 3], kernel: usize, rule: Rule, by: &Te
     Tensor::cat(made, 0)
 }
 
-/// The product of matrices.
-fn product<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
-    let strategy = match TRIES_KERNELS.load(Ordering::Relaxed) {
-        true => MatmulStrategy::Autotune,
-        false => MatmulStrategy::Cube,
-    };
-    let (a, b) = (plain(a), plain(b));
-    let dtype = a.dtype;
-    tensor(matmul(a, b, None, strategy, dtype).expect("the library multiplies matrices of any size in single precision"))
-}
-
 /// First row and number of rows of each part of a matrix of `rows` rows of `width` values, none of which is larger than the device of
 /// `x` lets a kernel see.
 fn parts(x: &CubeTensor, rows: usize, width: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
@@ -148,6 +132,7 @@ fn columns(x: &CubeTensor, size: [usize; 3], kernel: usize, rule: Rule, first: u
         rule.shift,
         rule.of,
         rule.down,
+        elem_type(x.dtype),
     );
     out
 }
@@ -155,10 +140,6 @@ fn columns(x: &CubeTensor, size: [usize; 3], kernel: usize, rule: Rule, first: u
 /// Rows `[n z y x, channels]` as `[n, channels, z, y, x]`.
 fn volume(rows: Tensor<2>, like: &CubeTensor, [z, y, x]: [usize; 3], channels: usize) -> CubeTensor {
     channels_second(plain(rows.reshape([like.meta.shape()[0], z, y, x, channels])))
-}
-
-fn plain<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
-    primitive(tensor).unwrap_or_else(|| unreachable!("made on a GPU without gradients"))
 }
 
 fn padding(kernel: usize) -> usize {

@@ -355,9 +355,9 @@ pub fn last_channels<N: Size>(
 /// the batch from `first` on: `out [rows, taps, c]`. Channels count vectors. Along each axis, tap `t` of position `o` reads
 /// `(by o +- t -+ shift) / of`, the lower signs where taps count down, and 0 where that is no whole number or lies outside.
 #[cube(launch)]
-pub fn columns<N: Size>(
-    x: &Tensor<Vector<f32, N>>,
-    out: &mut Tensor<Vector<f32, N>>,
+pub fn columns<F: Float, N: Size>(
+    x: &Tensor<Vector<F, N>>,
+    out: &mut Tensor<Vector<F, N>>,
     total: usize,
     first: usize,
     channels: usize,
@@ -372,6 +372,7 @@ pub fn columns<N: Size>(
     #[comptime] shift: usize,
     #[comptime] of: usize,
     #[comptime] down: bool,
+    #[define(F)] _dtype: ElemType,
 ) {
     let i = ABSOLUTE_POS;
     if i >= total {
@@ -387,7 +388,7 @@ pub fn columns<N: Size>(
     let z = reached(plane % depth_out, tap / (kernel * kernel), kernel, by, shift, of, down);
     let y = reached(line % height_out, (tap / kernel) % kernel, kernel, by, shift, of, down);
     let x_at = reached(position % width_out, tap % kernel, kernel, by, shift, of, down);
-    let mut value = Vector::<f32, N>::new(f32::new(0.0));
+    let mut value = Vector::<F, N>::new(F::new(0.0));
     // `reached` counts from one kernel's edge before the first voxel.
     let is_inside = z % of + y % of + x_at % of == 0
         && z / of >= kernel

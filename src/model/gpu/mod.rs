@@ -1,17 +1,16 @@
 //! The network's operations on a GPU as kernels of our own, and half precision.
 //!
-//! In single precision, convolutions are products of matrices (`conv.rs`); in half precision they are burn's.
-//!
-//! burn's convolutions on a GPU compute with the channels last in memory and hand their results on in that order. Its plain
-//! operations would copy each of them to channels first and back and pass over the memory some fifteen times for a normalisation with
-//! its activation; the kernels here keep the order and pass over it three times.
+//! Convolutions are products of matrices (`conv.rs`, `product.rs`) with the channels last in memory, and hand their results on in that
+//! order. burn's plain operations would copy each of them to channels first and back and pass over the memory some fifteen times for
+//! a normalisation with its activation; the kernels here keep the order and pass over it three times.
 
 mod cache;
-pub(super) mod conv;
+mod conv;
 mod kernels;
 mod norm;
 mod operations;
 mod precision;
+mod product;
 pub(super) mod update;
 mod upsample;
 

@@ -5,8 +5,8 @@ use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use super::*;
 use crate::model::device::any_gpu_for_tests;
 use crate::model::ops::{
-    conv3d, doubling_product, group_norm_relu, plain_conv3d, plain_doubling_conv3d, plain_group_norm_relu,
-    plain_upsample_concat, upsample_concat,
+    conv3d, doubling_product, group_norm_relu, plain_conv3d, plain_doubling_conv3d, plain_group_norm_relu, plain_upsample_concat,
+    upsample_concat,
 };
 
 fn noise<const D: usize>(shape: [usize; D], seed: u64, device: &Device) -> Tensor<D> {
