@@ -5,13 +5,14 @@ use burn::tensor::{DType, Device, FloatDType, Tensor};
 use cubecl::ir::{ElemType, FloatKind};
 
 use super::gpu;
+use super::product::half_is_right;
 use crate::model::Network;
 
 /// The precision in which a network computes while it picks. Sums of windows and statistics are always kept in single precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// Half where the device multiplies half-precision matrices into single-precision sums, else single.
+    /// Half where the device multiplies half-precision matrices into single-precision sums, and does so rightly, else single.
     #[default]
     Auto,
     /// Single precision.
@@ -45,7 +46,7 @@ pub fn in_precision(network: &Network, device: &Device, precision: Precision) ->
         }
     }
     let is_half = match precision {
-        Precision::Auto => supports_half(device) && has_matrix_units(device),
+        Precision::Auto => supports_half(device) && has_matrix_units(device) && half_is_right(&device.clone().inner()),
         Precision::F32 => false,
         Precision::F16 => supports_half(device),
     };
