@@ -437,11 +437,13 @@ def main():
             grid.score(*task)
     else:
         with concurrent.futures.ThreadPoolExecutor(o.jobs) as pool:
-            # The first that fails ends the others when they come to their end.
-            for done in concurrent.futures.as_completed([pool.submit(grid.score, *task) for task in tasks]):
-                if done.exception():
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise done.exception()
+            try:
+                for done in concurrent.futures.as_completed([pool.submit(grid.score, *task) for task in tasks]):
+                    done.result()
+            except BaseException:
+                # After one that failed, or an interrupt, no further run begins.
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     if "times" in o.parts:
         # Alone on the processor.
         grid.environment = None

@@ -77,7 +77,7 @@ fn a_gpu_computes_what_the_cpu_computes() {
     println!("forward: {error:.1e}");
     assert!(error < TOLERANCE);
 
-    // Training: our kernels against the library's.
+    // Training: our kernels on either side.
     let (loss, of_cpu) = gradients(&config.init(5, &cpu.clone().autodiff()), &cpu);
     let (loss_gpu, of_gpu) = gradients(&config.init(5, &gpu.clone().autodiff()), &gpu);
     assert!((loss - loss_gpu).abs() < TOLERANCE * loss);
@@ -86,7 +86,7 @@ fn a_gpu_computes_what_the_cpu_computes() {
         assert!(error < TOLERANCE, "the gradient of weight {index} differs by {error}");
     }
 
-    // Picks of a whole tomogram, cut into windows; by a small network, for each further size of a layer is tuned when it comes first.
+    // Picks of a whole tomogram, cut into windows; by a small network, for kernels are compiled for each further size of a layer.
     let config = NetworkConfig::unet(2, &[4, 8], &[1, 1]);
     let shape = [24, 24, 40];
     let source = Arc::new(MemoryVolume::new(noise(shape.iter().product(), 11), shape, 10.0).expect("sizes agree"));

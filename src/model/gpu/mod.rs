@@ -60,6 +60,12 @@ pub(crate) fn empty(client: &Client, device: &CubeDevice, shape: &[usize], dtype
     empty_device_contiguous_dtype(client.clone(), device.clone(), Shape::from(shape.to_vec()), dtype)
 }
 
+/// An uninitialised tensor of the same shape and type.
+fn like(x: &CubeTensor) -> CubeTensor {
+    let shape: Vec<usize> = x.meta.shape().iter().copied().collect();
+    empty(&x.client, &x.device, &shape, x.dtype)
+}
+
 /// `[n, c, z, y, x]` as `[n, z, y, x, c]` without gaps; copied only where it does not lie so already.
 fn channels_last(tensor: CubeTensor) -> CubeTensor {
     into_contiguous(permute_nchw_to_nhwc(tensor))

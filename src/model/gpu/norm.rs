@@ -4,7 +4,7 @@ use burn::tensor::DType;
 use burn_cubecl::kernel::{cast, into_contiguous};
 use burn_cubecl::tensor::CubeTensor;
 
-use super::{channels_last, channels_second, elem_type, empty, grid, kernels, vector_size};
+use super::{channels_last, channels_second, elem_type, empty, grid, kernels, like, vector_size};
 use crate::model::ops::EPSILON;
 
 /// Positions that a unit sums, at least: fewer would only make more sums to join.
@@ -229,12 +229,6 @@ impl Normalised {
         );
         ([channels_second(to_input), scale_slope, shift_slope], to_residual.map(channels_second))
     }
-}
-
-/// An uninitialised tensor of the same shape and type.
-fn like(x: &CubeTensor) -> CubeTensor {
-    let shape: Vec<usize> = x.meta.shape().iter().copied().collect();
-    empty(&x.client, &x.device, &shape, x.dtype)
 }
 
 /// Contiguous and in single precision.

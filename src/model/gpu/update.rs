@@ -4,7 +4,7 @@ use burn::tensor::{DType, Tensor};
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::{empty, gpu, grid, kernels, primitive, tensor};
+use super::{empty, gpu, grid, kernels, like, primitive, tensor};
 use crate::model::update::{Factors, Moments, Updated};
 
 /// Sums of squares of a tensor: enough units to fill a GPU, few enough to be joined at once.
@@ -20,14 +20,9 @@ pub(in crate::model) fn step<const D: usize>(
 ) -> Option<Updated<D>> {
     let [weight, gradient, average] = [single(weight)?, single(gradient)?, single(average)?];
     let [first, second, clip] = [single(&moments.first)?, single(&moments.second)?, single(&factors.clip)?];
-    let (client, device) = (weight.client.clone(), weight.device.clone());
+    let client = weight.client.clone();
     let total = weight.meta.num_elements();
-    let of_shape = |like: &CubeTensor| {
-        let shape: Vec<usize> = like.meta.shape().iter().copied().collect();
-        empty(&client, &device, &shape, DType::F32)
-    };
-    let (new_weight, new_average, new_first, new_second) =
-        (of_shape(&weight), of_shape(&average), of_shape(&first), of_shape(&second));
+    let (new_weight, new_average, new_first, new_second) = (like(&weight), like(&average), like(&first), like(&second));
     let (count, dim) = grid(&client, total);
     kernels::adam::launch(
         &client,
