@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trains and scores every method on a folder of tomograms, and writes the tables and plots of docs/method-results.md.
+"""Trains and scores every method on a folder of tomograms, and writes the tables and plots of docs/results.md.
 
 Started by reproduce.sh. The folder holds NAME.mrc with NAME.csv (class,x,y,z in angstrom) for labelled-*, unlabelled-* and test-*, and
 classes.toml; without a folder the program simulates one. Every finished run leaves its scores in the work folder, so that a

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains and scores every method of docs/method-results.md and writes its tables and plots. Hours on a CPU; what is finished is kept, and
+# Trains and scores every method of docs/results.md and writes its tables and plots. Hours on a CPU; what is finished is kept, and
 # the next start goes on from there.
 #
 #   scripts/reproduce.sh [--data FOLDER] [--seeds N] [--parts table2 table1 third sparse sweeps times] [--report FILE] [--figures FOLDER]

@@ -12,7 +12,7 @@ use super::segments::find_segments;
 use crate::geometry::VoxelBox;
 use crate::labels::TomogramId;
 use crate::model::{Marker, ModelMetadata, Network, Supervision};
-use crate::score::{ScoredRun, best_threshold};
+use crate::score::{ScoredRun, best_threshold, median_found_score};
 use crate::train::{DataError, Detector, Heatmap, Pick, PickSet, PreparedTomogram, TrainingData, TrainingTomogram};
 use crate::volume::VolumeError;
 
@@ -163,13 +163,17 @@ pub(crate) fn quantise(value: f32) -> u8 {
 const RECALL_BETA: f64 = 4.0;
 /// Labels of a class that must be held out for its thresholds to be chosen on them alone.
 const ENOUGH_HELD_OUT: usize = 8;
+/// Highest thresholds for F1 and for F-beta, as shares of the median score of taught positions, where nothing is complete. Measured in
+/// `docs/results.md`, "Thresholds of positions alone".
+const OF_TAUGHT: [f32; 2] = [0.8, 0.5];
 
 /// Thresholds chosen on labelled data, one a class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Thresholds {
-    /// Those that maximise F1 at half the radius; 0.5 where a class has no label.
+    /// Those that maximise F1 at half the radius; 0.5 where a class has no label, and no more than 0.8 of the median score at taught
+    /// positions where nothing is complete.
     pub f1: Vec<f32>,
-    /// Those that maximise F-beta with beta 4.
+    /// Those that maximise F-beta with beta 4; in the last case no more than 0.5 of the median score.
     pub f4: Vec<f32>,
     /// F1 at the first; `None` where a class has no label.
     pub best_f1: Vec<Option<f64>>,
@@ -180,6 +184,10 @@ pub struct Thresholds {
 /// Chooses the thresholds of each class on the labels that were held out of training when there are at least eight of the class, else
 /// on all. Only peaks in supervised places count: elsewhere an unlabelled particle would pass for a mistake. `None` when `progress`
 /// ended it.
+///
+/// Without a complete region hardly a mistake is seen, and the best threshold lies just below the lowest score of the labels. Those that
+/// were taught score higher than particles that were not, the more so the longer the run, so that the threshold is kept
+/// below a share of their median.
 ///
 /// # Errors
 /// When a tomogram cannot be read.
@@ -197,12 +205,26 @@ pub fn supervised_thresholds(
     for (class, [taught, held]) in runs.into_iter().enumerate() {
         let runs: Vec<ScoredRun> = if chosen.held_out[class] { held } else { taught.into_iter().chain(held).collect() };
         let radius = data.radii_voxels()[class];
-        let (threshold, best) = best_threshold(&runs, radius, TOLERANCE, 1.0);
-        chosen.f1.push(threshold);
+        let (f1, best) = best_threshold(&runs, radius, TOLERANCE, 1.0);
+        let (f4, _) = best_threshold(&runs, radius, TOLERANCE, RECALL_BETA);
+        let sees_mistakes = data.has_complete_region() || picker.metadata.detector != Detector::Heatmap;
+        let taught = match sees_mistakes || chosen.held_out[class] {
+            true => None,
+            false => median_found_score(&runs, radius, TOLERANCE),
+        };
+        chosen.f1.push(below_taught(f1, OF_TAUGHT[0], taught));
+        chosen.f4.push(below_taught(f4, OF_TAUGHT[1], taught));
         chosen.best_f1.push(runs.iter().any(|run| !run.truth.is_empty()).then_some(best));
-        chosen.f4.push(best_threshold(&runs, radius, TOLERANCE, RECALL_BETA).0);
     }
     Ok(Some(chosen))
+}
+
+/// A threshold no higher than `share` of the median score at taught positions. Where most of them are not found, that says nothing.
+fn below_taught(threshold: f32, share: f32, median: Option<f32>) -> f32 {
+    match median {
+        Some(median) if median > 0.0 => threshold.min((share * median).max(FLOOR)),
+        _ => threshold,
+    }
 }
 
 /// Best F1 of each class on the labels that are held out of training; `None` for a class with fewer than eight of them, and altogether when
@@ -303,4 +325,18 @@ fn supervised_box(parts: &[Supervision], radii: &[f64], shape: [usize; 3]) -> Op
     let start = std::array::from_fn(|axis| (low[axis].max(0.0) as usize).saturating_sub(CONTEXT).min(shape[axis]));
     let end = std::array::from_fn(|axis| ((high[axis].max(0.0) as usize).saturating_add(1 + CONTEXT)).min(shape[axis]));
     Some(VoxelBox::new(start, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_measured_mistakes_a_threshold_stays_below_what_was_taught() {
+        assert_eq!(below_taught(0.9, 0.8, Some(0.5)), 0.4);
+        assert_eq!(below_taught(0.3, 0.8, Some(0.5)), 0.3);
+        // No lower than picks are kept, and unchanged where nothing is known of the taught positions or they are not found.
+        assert_eq!(below_taught(0.9, 0.8, Some(0.01)), FLOOR);
+        assert_eq!([Some(0.0), None].map(|median| below_taught(0.5, 0.8, median)), [0.5; 2]);
+    }
 }

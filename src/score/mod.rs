@@ -17,7 +17,7 @@ mod thresholds;
 
 pub use evaluate::{ClassScore, Evaluation, MeanScore, ScoreRegion, czii_score, evaluate};
 pub use pairs::{Pair, Pairs, ScoreError, pairs_from_rows};
-pub use thresholds::{FALLBACK_THRESHOLD, ScoredRun, best_threshold};
+pub use thresholds::{FALLBACK_THRESHOLD, ScoredRun, best_threshold, median_found_score};
 
 /// What matching has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -204,6 +204,16 @@ fn thresholds_lie_in_the_middle_of_the_best_stretch() {
     assert_eq!(best_threshold(&[run(&[(0.0, high), (500.0, low)], &[0.0])], 60.0, 0.5, 1.0), (high, 1.0));
 }
 
+#[test]
+fn the_median_score_counts_what_is_not_found_as_nothing() {
+    // Found at 0.9 and at 0.5, the better of two picks; the third is not.
+    let some = run(&[(0.0, 0.9), (100.0, 0.2), (110.0, 0.5), (300.0, 0.8)], &[0.0, 100.0, 200.0]);
+    assert_eq!(median_found_score(std::slice::from_ref(&some), 60.0, 0.5), Some(0.5));
+    assert_eq!(median_found_score(&[some, run(&[(0.0, 0.75)], &[0.0])], 60.0, 0.5), Some(0.625));
+    assert_eq!(median_found_score(&[run(&[], &[0.0, 1.0]), run(&[(0.0, 0.7)], &[0.0])], 60.0, 0.5), Some(0.0));
+    assert_eq!(median_found_score(&[run(&[(0.0, 0.7)], &[])], 60.0, 0.5), None);
+}
+
 fn places(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<[f64; 3]>> {
     prop::collection::vec(prop::array::uniform3((0..40i32).prop_map(|x| f64::from(x) * 5.0)), count)
 }

@@ -86,6 +86,17 @@ pub fn best_threshold(runs: &[ScoredRun], radius: f64, fraction: f64, beta: f64)
     (if middle > bottom { middle.min(top) } else { top }, best)
 }
 
+/// Median over the references of all runs of the highest score that finds each within `fraction * radius`, 0 for those that nothing
+/// finds; `None` without references.
+pub fn median_found_score(runs: &[ScoredRun], radius: f64, fraction: f64) -> Option<f32> {
+    let mut scores: Vec<f32> = runs.iter().flat_map(|run| found_from(run, radius * fraction)).collect();
+    scores.resize(runs.iter().map(|run| run.truth.len()).sum(), 0.0);
+    scores.sort_by(f32::total_cmp);
+    let upper = *scores.get(scores.len() / 2)?;
+    let lower = scores[(scores.len() - 1) / 2];
+    Some(lower + (upper - lower) / 2.0)
+}
+
 /// For each reference that is found at some threshold, the highest score that finds it.
 fn found_from(run: &ScoredRun, tolerance: f64) -> Vec<f32> {
     let mut best: Vec<Option<f32>> = vec![None; run.truth.len()];

@@ -273,6 +273,11 @@ impl TrainingData {
         counts
     }
 
+    /// Whether everything is labelled in some region, so that picks there that are none can be told.
+    pub fn has_complete_region(&self) -> bool {
+        self.labelled.iter().any(|labelled| !labelled.taught.complete.is_empty())
+    }
+
     /// What the user should know before the run: classes without labels, tomograms that are resampled.
     pub fn notes(&self) -> Vec<String> {
         let counts = self.labels_per_class();

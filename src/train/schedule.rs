@@ -26,7 +26,7 @@ pub(super) fn learning_rate(step: usize, steps: usize, peak: f64) -> f64 {
 const RIVALS_FROM: usize = 600;
 
 /// Weight of the error at other classes' particles at `step` of `steps`: `weight` in the second half of the run, but not before
-/// step 600. Earlier it delays that particles are found at all (`docs/method-results.md`).
+/// step 600. Earlier it delays that particles are found at all (`docs/results.md`).
 pub(super) fn rivals_weight(step: usize, steps: usize, weight: f64) -> f64 {
     if step < (steps / 2).max(RIVALS_FROM) { 0.0 } else { weight }
 }

@@ -334,6 +334,30 @@ fn a_resumed_run_continues_the_same_curve() {
 }
 
 #[test]
+fn thresholds_of_positions_alone_leave_room_for_particles_that_score_less() {
+    let (complete, centres) = ball_tomogram(1, [32, 48, 48], 8);
+    let sparse = tomogram(1, complete.source.clone(), 10.0, &centres, false);
+    let mut trainer = Trainer::new(config(60), &set(sparse.clone())).unwrap();
+    for _ in 0..60 {
+        trainer.step().unwrap();
+    }
+    assert!(trainer.choose_thresholds(|_| ControlFlow::Continue(())).unwrap());
+    let options = PredictOptions::default();
+    let picked = trainer.picker().pick(&sparse, &options, |_| ControlFlow::Continue(())).unwrap().unwrap();
+    let score = |centre: &[f64; 3]| {
+        let near = picked.picks.picks.iter().filter(|pick| crate::geometry::distance(pick.position, *centre) <= 2.0);
+        near.map(|pick| pick.score).fold(0.0, f32::max)
+    };
+    let mut scores: Vec<f32> = centres.iter().map(score).collect();
+    scores.sort_by(f32::total_cmp);
+    let median = scores[scores.len() / 2];
+    let metadata = trainer.checkpoint().metadata;
+    assert!(median > 0.3, "{scores:?}");
+    assert!(metadata.thresholds[0] <= 0.81 * median, "{:?} of {scores:?}", metadata.thresholds);
+    assert!(metadata.recall_thresholds[0] <= 0.51 * median, "{:?} of {scores:?}", metadata.recall_thresholds);
+}
+
+#[test]
 fn with_many_labels_thresholds_come_from_some_that_were_not_taught() {
     let (labelled, centres) = ball_tomogram(1, [64, 64, 64], 8);
     assert!(centres.len() >= 60, "{} balls", centres.len());
