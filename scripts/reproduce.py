@@ -325,7 +325,7 @@ def third_rows():
 
 
 def plots(grid, folder):
-    """Bars of the tables and the curve over the number of labels."""
+    """Bars of the tables and the curve over the number of labels, with the figures that they show in seeds.csv."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -334,6 +334,12 @@ def plots(grid, folder):
 
     folder.mkdir(parents=True, exist_ok=True)
     o = grid.o
+    with open(folder / "seeds.csv", "w", newline="") as text:
+        writer = csv.writer(text)
+        writer.writerow(["taught", "row", "seed", "f1@0.5"])
+        for file in sorted(grid.work.glob("*/*/seed-*/scores.json")):
+            f = json.loads(file.read_text())["mean"]["f1@0.5"]
+            writer.writerow([*file.parts[-4:-2], file.parts[-2].removeprefix("seed-"), f"{f:.4f}"])
     shown = {count: {row.title: f1(finished(grid, row, count, o.seeds)) for row in rows_of_table()} for count in (2, 1)}
     titles = [row.title for row in rows_of_table() if any(shown[count][row.title] for count in shown)]
     if titles:
@@ -361,10 +367,13 @@ def plots(grid, folder):
             drawn = True
             means = [statistics.mean(v) for _, v in points]
             errors = [statistics.stdev(v) if len(v) > 1 else 0 for _, v in points]
-            axes.errorbar([n for n, _ in points], means, errors, fmt="o-", capsize=3, label=title, color=colour)
+            # Side by side, so that neither hides the other's bars.
+            places = [n * (0.97, 1.03)[index] for n, _ in points]
+            axes.errorbar(places, means, errors, fmt="o-", capsize=3, label=title, color=colour)
     if drawn:
         axes.set_xscale("log")
         axes.set_xticks(LABEL_COUNTS, [str(n) for n in LABEL_COUNTS])
+        axes.minorticks_off()
         axes.set_xlabel("labels per class")
         axes.set_ylabel("mean F1 at half the radius")
         axes.legend(frameon=False)
