@@ -335,7 +335,7 @@ def plots(grid, folder):
     folder.mkdir(parents=True, exist_ok=True)
     o = grid.o
     with open(folder / "seeds.csv", "w", newline="") as text:
-        writer = csv.writer(text)
+        writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["taught", "row", "seed", "f1@0.5"])
         for file in sorted(grid.work.glob("*/*/seed-*/scores.json")):
             f = json.loads(file.read_text())["mean"]["f1@0.5"]
