@@ -49,6 +49,7 @@ fn from_simulation_to_scores() {
     let classes = folder.path().join("classes.toml");
     let model = folder.path().join("m.model");
     let out = folder.path().join("picks");
+    let run = folder.path().join("run");
 
     let info = json(&good(&["info", text(&a), "--json", "--voxel", "0,0,0", "--voxel", "31,71,71"]));
     assert_eq!(info["shape"], serde_json::json!([32, 72, 72]));
@@ -77,10 +78,16 @@ fn from_simulation_to_scores() {
         "1",
         "--device",
         "cpu",
+        "--checkpoint",
+        text(&run),
         "--json",
     ]));
     assert_eq!(trained["training"]["steps"], 3);
+    assert!(trained["training"]["last_loss"].as_f64().is_some_and(|loss| loss > 0.0), "{trained}");
     assert!(model.exists());
+    let again = ["train", "--labelled", &pair, "--region", &region, "--classes", text(&classes), "--out", text(&model)];
+    let again = good(&[&again[..], &["--resume", text(&run), "--device", "cpu"]].concat());
+    assert!(again.contains("all 3 steps had been trained before"), "{again}");
 
     let picked = json(&good(&[
         "pick",
@@ -129,6 +136,8 @@ fn bad_arguments_end_with_2_and_failures_with_1() {
     let truth = a.with_extension("csv");
     bad(2, &["train"]);
     bad(2, &["frobnicate", "--hard"]);
+    let elsewhere = bad(2, &["simulate", "--out", text(folder.path()), "--name", "../other"]);
+    assert!(elsewhere.contains("--out"), "{elsewhere}");
     bad(2, &["pick", "--model", "m", text(&a), "--out", "o", "--threshold", "seldom"]);
     let message =
         bad(2, &["evaluate", "--picks", text(&truth), text(&truth), "--truth", text(&truth), "--classes", text(&classes)]);
@@ -146,6 +155,23 @@ fn bad_arguments_end_with_2_and_failures_with_1() {
         bad(1, &["pick", "--model", text(&truth), text(&a), "--out", text(folder.path())]).contains("not a SemiETPicker model")
     );
     assert!(bad(1, &["simulate", "--out", text(folder.path()), "--shape", "4", "4", "4"]).contains("too small"));
+    assert!(bad(1, &["simulate", "--out", text(folder.path()), "--defocus", "0"]).contains("defocus"));
+}
+
+/// Three sets of one folder, taken differently, as `scripts/reproduce.py` makes them.
+#[test]
+fn simulated_tomograms_take_their_name_and_defocus() {
+    let folder = tempfile::tempdir().unwrap();
+    let make = |name: &str, defocus: &str| {
+        let shape = ["--shape", "32", "64", "64", "--seed", "2", "--noise", "0", "--defocus", defocus, "--defocus-spread", "0"];
+        good(&[&["simulate", "--out", text(folder.path()), "--name", name][..], &shape].concat());
+        let file = folder.path().join(format!("{name}-1.mrc"));
+        (std::fs::read_to_string(file.with_extension("csv")).unwrap(), std::fs::read(file).unwrap())
+    };
+    let [(positions, near), (same_positions, far)] = [make("labelled", "2"), make("test", "5")];
+    assert!(positions.lines().skip(1).all(|line| line.starts_with("labelled-1,")), "{positions}");
+    assert_eq!(positions.replace("labelled-1,", "test-1,"), same_positions, "the defocus moves nothing");
+    assert_ne!(near, far, "but it is seen");
 }
 
 #[test]

@@ -284,7 +284,7 @@ fn what_stands_in_the_way_of_training_is_said_with_its_remedy() {
     window.press(Modifiers::NONE, Key::Num1);
     window.label_balls(1);
     assert!(window.has("rod has no label") && window.has("Label some, or remove the class"));
-    assert!(window.has("There is one tomogram only") && window.has("Open others too"));
+    assert!(window.has("There is one tomogram only") && window.has("Open others of the sample too"));
     window.open("bare.mrc", None);
     assert!(!window.has("There is one tomogram only"));
     assert!(window.has("The spacing of bare is not known"));

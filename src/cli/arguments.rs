@@ -1,6 +1,6 @@
 //! What can be asked for on the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -96,6 +96,9 @@ pub struct Simulate {
     /// Number of tomograms.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub count: u64,
+    /// What they are called: NAME-1.mrc, NAME-2.mrc and so on.
+    #[arg(long, default_value = "simulated", value_parser = parse_name)]
+    pub name: String,
     /// Voxels along z, y and x.
     #[arg(long, num_args = 3, value_names = ["Z", "Y", "X"])]
     pub shape: Option<Vec<usize>>,
@@ -105,6 +108,12 @@ pub struct Simulate {
     /// Noise relative to a realistic exposure; 0 is none.
     #[arg(long, default_value_t = 1.0, value_name = "X")]
     pub noise: f64,
+    /// Mean underfocus in micrometre.
+    #[arg(long, default_value_t = 3.0, value_name = "UM")]
+    pub defocus: f64,
+    /// Each tomogram's underfocus is drawn within this many micrometre of the mean.
+    #[arg(long, default_value_t = 0.5, value_name = "UM")]
+    pub defocus_spread: f64,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -507,6 +516,14 @@ pub(super) fn parse_box(text: &str) -> Result<crate::geometry::VoxelBox, String>
     match voxels.is_empty() {
         true => Err(format!("the box `{text}` is empty: each end must be larger than its start")),
         false => Ok(voxels),
+    }
+}
+
+/// The beginning of a file's name.
+fn parse_name(text: &str) -> Result<String, String> {
+    match Path::new(text).file_name().is_some_and(|last| last == text) {
+        true => Ok(text.to_owned()),
+        false => Err("must be a name without a folder; --out gives the folder".to_owned()),
     }
 }
 

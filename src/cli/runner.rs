@@ -20,7 +20,7 @@ pub(super) struct TrainSummary {
     pub steps: usize,
     pub seconds: f64,
     pub seconds_per_step: f64,
-    pub last_loss: f32,
+    pub last_loss: Option<f32>,
 }
 
 /// A progress bar on a terminal; nothing elsewhere.
@@ -50,7 +50,7 @@ pub(super) fn train(
 ) -> anyhow::Result<TrainSummary> {
     let bar = bar((config.steps + config.cotrain_steps) as u64, "training");
     let mut summary =
-        TrainSummary { device: String::new(), parameters: 0, steps: 0, seconds: 0.0, seconds_per_step: 0.0, last_loss: 0.0 };
+        TrainSummary { device: String::new(), parameters: 0, steps: 0, seconds: 0.0, seconds_per_step: 0.0, last_loss: None };
     let mut losses: Vec<f32> = Vec::new();
     let mut held_out = None;
     session.send(match resume {
@@ -66,15 +66,15 @@ pub(super) fn train(
             Event::Progress(progress) => {
                 losses.push(progress.loss);
                 let recent = &losses[losses.len().saturating_sub(REPORT_EVERY)..];
-                summary.last_loss = recent.iter().sum::<f32>() / recent.len() as f32;
+                let loss = recent.iter().sum::<f32>() / recent.len() as f32;
+                summary.last_loss = Some(loss);
                 let consistency = progress.consistency_loss.map_or(String::new(), |loss| format!(", consistency {loss:.5}"));
                 let difference = progress.difference.map_or(String::new(), |rms| format!(", teacher and student {rms:.3} apart"));
                 held_out = progress.held_out_f1.or(held_out);
                 let score = held_out.map_or(String::new(), |f1| format!(", held-out F1 {f1:.3}"));
                 let text = format!(
-                    "{}, loss {:.5}{consistency}{difference}{score}, {:.2} steps/s, {} s left",
+                    "{}, loss {loss:.5}{consistency}{difference}{score}, {:.2} steps/s, {} s left",
                     progress.stage,
-                    summary.last_loss,
                     progress.steps_per_second,
                     progress.remaining.as_secs()
                 );

@@ -7,8 +7,10 @@ use serde::Serialize;
 use super::arguments::Simulate;
 use super::{inputs, runner, say};
 use crate::coordinates::{ExportPoint, ExportTomogram, write_classes, write_csv};
-use crate::simulate::{Simulation, SimulationConfig, classes, simulate};
+use crate::simulate::{ImagingConfig, Simulation, SimulationConfig, classes, simulate};
 use crate::volume::{MrcMode, write_mrc};
+
+const ANGSTROM_PER_MICROMETRE: f64 = 1e4;
 
 /// One simulated tomogram on disk.
 #[derive(Clone, Debug, Serialize)]
@@ -20,11 +22,16 @@ pub(super) struct Simulated {
 }
 
 pub(super) fn run(options: &Simulate) -> anyhow::Result<()> {
-    let mut config = SimulationConfig { seed: options.seed, noise: options.noise, ..SimulationConfig::default() };
+    let imaging = ImagingConfig {
+        defocus_angstrom: options.defocus * ANGSTROM_PER_MICROMETRE,
+        defocus_spread_angstrom: options.defocus_spread * ANGSTROM_PER_MICROMETRE,
+        ..ImagingConfig::default()
+    };
+    let mut config = SimulationConfig { seed: options.seed, noise: options.noise, imaging, ..SimulationConfig::default() };
     if let Some([z, y, x]) = options.shape.as_deref() {
         config.shape = [*z, *y, *x];
     }
-    let names: Vec<String> = (1..=options.count).map(|i| format!("simulated-{i}")).collect();
+    let names: Vec<String> = (1..=options.count).map(|i| format!("{}-{i}", options.name)).collect();
     let made = make(&config, &names, &options.out)?;
     if options.json {
         return say(serde_json::to_string_pretty(&serde_json::json!({

@@ -35,14 +35,13 @@ pub(super) fn run(options: &Train) -> anyhow::Result<()> {
     if options.json {
         return say(serde_json::to_string_pretty(&serde_json::json!({ "model": options.out, "training": summary }))?);
     }
-    say(format!(
-        "trained {} steps in {:.0} s on {}, last loss {:.5}; model: {}",
-        summary.steps,
-        summary.seconds,
-        summary.device,
-        summary.last_loss,
-        options.out.display()
-    ))
+    let trained = match summary.last_loss {
+        Some(loss) => {
+            format!("trained {} steps in {:.0} s on {}, last loss {loss:.5}", summary.steps, summary.seconds, summary.device)
+        }
+        None => format!("all {} steps had been trained before", summary.steps),
+    };
+    say(format!("{trained}; model: {}", options.out.display()))
 }
 
 /// What is taken from a copick project; without a window every question must be answered.

@@ -1,6 +1,6 @@
 //! Where to compute: a real GPU when there is one, else the CPU.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use burn::tensor::wgpu::WgpuBackend;
 use burn::tensor::{Device, DeviceKind};
@@ -108,7 +108,10 @@ fn cuda() -> Option<Selected> {
 ///
 /// Vulkan's software renderer (lavapipe) does not serve: it lacks what the library's kernels need to share memory among units.
 #[doc(hidden)]
-pub fn any_gpu_for_tests() -> Option<Device> {
+pub fn any_gpu_for_tests() -> Option<GpuForTests> {
+    static TAKEN: Mutex<()> = Mutex::new(());
+    // A test that failed while it had the device says nothing about the next one.
+    let turn = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     keep_kernels();
     let device = match best_gpu(&adapters()) {
         Some((kind, _)) => start(kind).ok(),
@@ -117,7 +120,23 @@ pub fn any_gpu_for_tests() -> Option<Device> {
     if device.is_none() {
         println!("skipped: no GPU and no OpenGL renderer");
     }
-    device
+    Some(GpuForTests { device: device?, _turn: turn })
+}
+
+/// A device for one test at a time. OpenGL has one context for all threads, and wgpu takes a wait of more than six seconds for it to be a
+/// deadlock: a slow kernel of one test, on a busy machine, would fail another.
+#[doc(hidden)]
+pub struct GpuForTests {
+    device: Device,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl std::ops::Deref for GpuForTests {
+    type Target = Device;
+
+    fn deref(&self) -> &Device {
+        &self.device
+    }
 }
 
 fn start_software() -> Result<Device, String> {

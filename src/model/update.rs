@@ -220,13 +220,13 @@ mod tests {
     #[test]
     fn a_gpu_steps_as_the_plain_way() {
         let Some(device) = crate::model::any_gpu_for_tests() else { return };
-        let random = |shape: [usize; 3]| Tensor::<3>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+        let random = |shape: [usize; 3]| Tensor::<3>::random(shape, Distribution::Normal(0.0, 1.0), &*device);
         let shape = [7, 50, 3];
         let [weight, gradient, average] = [(); 3].map(|()| random(shape));
         let flat = || random(shape).reshape([1050]);
         let moments = Moments { first: flat(), second: flat().powi_scalar(2) };
         let factors = Factors {
-            clip: Tensor::from_data(TensorData::from([0.3f32]), &device),
+            clip: Tensor::from_data(TensorData::from([0.3f32]), &*device),
             beta_1: 0.9,
             beta_2: 0.999,
             epsilon: 1e-8,

@@ -221,7 +221,7 @@ pub fn problems(state: &UiState) -> Vec<Problem> {
         problems.push(problem(
             false,
             "There is one tomogram only",
-            "Open others too, unlabelled ones as well: a network that has seen several picks better in all of them",
+            "Open others of the sample too: they show how well it picks what it was not taught",
         ));
     }
     let opening = tomograms.iter().filter(|tomogram| matches!(state.volumes.get(&tomogram.id), Some(VolumeState::Opening)));

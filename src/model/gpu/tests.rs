@@ -66,7 +66,7 @@ fn half_precision_data_are_normalised_with_single_precision_statistics() {
     }
     let shape = [1, 16, 12, 12, 12];
     let x = noise(shape, 1, &device).add_scalar(2.0).cast(FloatDType::F16);
-    let (scale, shift) = (Tensor::ones([16], &device), Tensor::zeros([16], &device));
+    let (scale, shift) = (Tensor::ones([16], &*device), Tensor::zeros([16], &*device));
     let half = group_norm_relu(x.clone(), scale.clone(), shift.clone(), 8, None);
     assert_eq!(half.dtype(), DType::F16);
     let single = group_norm_relu(x.cast(FloatDType::F32), scale, shift, 8, None);
