@@ -205,6 +205,9 @@ class Grid:
         picks = [folder / "picks" / f"{stem}.csv" for stem in stems]
         truth = [file.with_suffix(".csv") for file in self.test]
         answer = self.run("evaluate", "--picks", *picks, "--truth", *truth, "--classes", self.classes, "--json")
+        if answer.stderr:
+            # Picks that the truth says nothing of would be counted as none.
+            sys.exit(f"evaluate: {answer.stderr}")
         scores = json.loads(answer.stdout)
         scores["seconds"] = seconds
         partial = file.with_suffix(".tmp")
@@ -418,6 +421,7 @@ def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--program", required=True)
     a.add_argument("--data", help="the folder; simulated when it is not given")
+    a.add_argument("--shift", action="store_true", help="simulate labelled tomograms at 2 micrometre of underfocus and all others at 5")
     a.add_argument("--classes", help="the list of classes, if it is not classes.toml in the folder")
     a.add_argument("--work", required=True, help="where runs are kept")
     a.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS)
@@ -437,7 +441,7 @@ def main():
     a.add_argument("--figures", help="write the plots into this folder; needs matplotlib")
     o = a.parse_args()
     if not o.data:
-        o.data = os.path.join(o.work, "simulated")
+        o.data = os.path.join(o.work, "shifted" if o.shift else "simulated")
         simulate(o)
     grid = Grid(o)
     tasks = planned(grid)
@@ -485,16 +489,14 @@ def planned(grid):
 
 
 def simulate(o):
-    """Twelve tomograms of the project's own simulator, in the folder's form."""
-    folder = pathlib.Path(o.data)
-    names = [f"labelled-{i}" for i in (1, 2)] + [f"unlabelled-{i}" for i in range(1, 7)] + [f"test-{i}" for i in range(1, 5)]
-    if all((folder / f"{name}.mrc").exists() for name in names):
-        return
-    subprocess.run([o.program, "simulate", "--out", folder, "--count", str(len(names)), "--seed", "1"], check=True, stdout=sys.stderr)
-    made = sorted(file for file in folder.glob("*.mrc") if file.stem not in names)
-    for file, name in zip(made, names):
-        for ending in (".mrc", ".csv"):
-            file.with_suffix(ending).rename(folder / f"{name}{ending}")
+    """Twelve tomograms of the project's own simulator, in the folder's form; with `--shift` all but the labelled ones are taken further
+    from focus."""
+    near, far = (["--defocus", 2, "--defocus-spread", 0], ["--defocus", 5]) if o.shift else ([], [])
+    for kind, count, seed, flags in (("labelled", 2, 1, near), ("unlabelled", 6, 3, far), ("test", 4, 9, far)):
+        if (pathlib.Path(o.data) / f"{kind}-{count}.csv").exists():
+            continue
+        command = [o.program, "simulate", "--out", o.data, "--name", kind, "--count", count, "--seed", seed, *flags]
+        subprocess.run(list(map(str, command)), check=True, stdout=sys.stderr)
 
 
 if __name__ == "__main__":
