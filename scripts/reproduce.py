@@ -67,6 +67,7 @@ def sweeps():
     rows += [Row(f"lambda-{v}", f"lambda {v}", semi + ["--consistency", v], **co) for v in ("0.3", "3")]
     rows += [Row(f"ramp-{v}", f"ramp {v}", semi + ["--ramp", v], **co) for v in ("1", "200")]
     rows += [Row(f"drop-{v}", f"dropped {v}", semi + ["--drop-block", v], **co) for v in ("0.05", "0.2", "0.3")]
+    rows += [Row("no-carry", "thresholds not carried over", semi + ["--no-carry"], **co)]
     rows += [Row(f"background-{v}", f"background below {v}", semi + ["--background", v], **co) for v in ("0", "0.1")]
     rows += [Row(f"alpha-{v}", f"alpha {v}", ["--alpha", v]) for v in ("0.05", "0.25", "1")]
     rows += [Row(f"rate-{v}", f"learning rate {v}", ["--learning-rate", v]) for v in ("0.001", "0.004")]

@@ -205,6 +205,9 @@ pub struct Settings {
     /// semi: share of the voxels that DropBlock hides from the student.
     #[arg(long, value_name = "F")]
     pub drop_block: Option<f64>,
+    /// mean-teacher, semi: leave the thresholds as they suit the labelled tomograms.
+    #[arg(long)]
+    pub no_carry: bool,
     /// Weight of the consistency loss beside the supervised one.
     #[arg(long, value_name = "W")]
     pub consistency: Option<f64>,
@@ -266,6 +269,7 @@ impl Settings {
             cotrain_steps,
             multi_view: config.multi_view && !self.no_multi_view,
             drop_block: self.drop_block.unwrap_or(config.drop_block),
+            carry_thresholds: config.carry_thresholds && !self.no_carry,
             consistency: self.consistency.unwrap_or(config.consistency),
             background: self.background.unwrap_or(config.background),
             ramp: self.ramp.unwrap_or(config.ramp),

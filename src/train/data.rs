@@ -311,6 +311,11 @@ impl TrainingData {
         })
     }
 
+    /// The tomograms without labels.
+    pub(crate) fn unlabelled(&self) -> impl Iterator<Item = &PreparedTomogram> {
+        self.unlabelled.iter()
+    }
+
     /// Draws a crop of `edge` voxels, with a target of output stride `stride`: half of the time near a label (each class as often as the others, however rare), otherwise
     /// anywhere in a complete box; always near a label when there is no complete box. Then turned, flipped and changed in intensity.
     ///

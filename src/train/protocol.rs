@@ -141,6 +141,8 @@ pub struct TrainConfig {
     pub multi_view: bool,
     /// Share of an unlabelled crop's voxels that the student does not see; [`Method::Semi`] alone heeds it.
     pub drop_block: f64,
+    /// Whether co-training carries thresholds over from complete regions to the unlabelled tomograms.
+    pub carry_thresholds: bool,
     /// Weight of the consistency loss beside the supervised one, cell by cell.
     pub consistency: f64,
     /// Where the teacher's map means a particle with less than this probability, the student is taught background; 0: it is taught
@@ -188,6 +190,7 @@ impl Default for TrainConfig {
             cotrain_steps: 0,
             multi_view: true,
             drop_block: 0.1,
+            carry_thresholds: true,
             consistency: 1.0,
             background: 0.05,
             ramp: 50,

@@ -358,6 +358,30 @@ fn thresholds_of_positions_alone_leave_room_for_particles_that_score_less() {
 }
 
 #[test]
+fn co_training_carries_thresholds_over_to_unlabelled_tomograms_by_a_factor_of_two_at_most() {
+    let (labelled, _) = ball_tomogram(1, [40, 56, 56], 1);
+    // Of the picks that are expected here none can be had.
+    let empty: Vec<f32> = (0..40 * 56 * 56).map(|i| i as f32).collect();
+    let source = Arc::new(MemoryVolume::new(empty, [40, 56, 56], 10.0).unwrap());
+    let set = TrainingSet { classes: classes(), tomograms: vec![labelled, tomogram(2, source, 10.0, &[], false)] };
+    let thresholds = |method, carry_thresholds| {
+        let config = TrainConfig { method, cotrain_steps: 1, carry_thresholds, ..config(60) };
+        let mut trainer = Trainer::new(config, &set).unwrap();
+        for _ in 0..60 {
+            trainer.step().unwrap();
+        }
+        assert!(trainer.choose_thresholds(|_| ControlFlow::Continue(())).unwrap());
+        let metadata = trainer.checkpoint().metadata;
+        (metadata.thresholds[0], metadata.recall_thresholds[0])
+    };
+    let (f1, f4) = thresholds(Method::Semi, false);
+    assert_eq!(thresholds(Method::Semi, true), (f1 / 2.0, f4 / 2.0));
+    // Labels alone: a step less, and the tomogram is not asked.
+    let (supervised, _) = thresholds(Method::Supervised, true);
+    assert!((supervised / f1 - 1.0).abs() < 0.2, "{supervised}, {f1}");
+}
+
+#[test]
 fn with_many_labels_thresholds_come_from_some_that_were_not_taught() {
     let (labelled, centres) = ball_tomogram(1, [64, 64, 64], 8);
     assert!(centres.len() >= 60, "{} balls", centres.len());

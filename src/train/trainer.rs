@@ -317,13 +317,14 @@ impl Trainer {
         Picker { metadata: &self.metadata, network: self.learner.average(), device: &self.device.device }
     }
 
-    /// Chooses the thresholds on the labelled data. Returns whether it was carried through (`progress` may end it).
+    /// Chooses the thresholds on the labelled data, and carries them over to the unlabelled tomograms where these are learnt from. Returns whether it was carried through (`progress` may end it).
     ///
     /// # Errors
     /// When a tomogram cannot be read.
     pub fn choose_thresholds(&mut self, progress: impl FnMut(f32) -> ControlFlow<()>) -> Result<bool, TrainError> {
         let options = PredictOptions::default();
-        match supervised_thresholds(&self.picker(), &self.data, &options, progress)? {
+        let carry = self.config.carry_thresholds && self.steps_planned() > self.config.steps;
+        match supervised_thresholds(&self.picker(), &self.data, &options, carry, progress)? {
             Some(chosen) => {
                 self.metadata.thresholds = chosen.f1;
                 self.metadata.recall_thresholds = chosen.f4;
