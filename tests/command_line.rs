@@ -158,7 +158,7 @@ fn bad_arguments_end_with_2_and_failures_with_1() {
     assert!(bad(1, &["simulate", "--out", text(folder.path()), "--defocus", "0"]).contains("defocus"));
 }
 
-/// Three sets of one folder, taken differently, as `scripts/reproduce.py` makes them.
+/// Sets of one folder, taken differently, as `scripts/reproduce.py` makes them.
 #[test]
 fn simulated_tomograms_take_their_name_and_defocus() {
     let folder = tempfile::tempdir().unwrap();

@@ -58,9 +58,10 @@ pub struct Thresholds {
 /// were taught score higher than particles that were not, the more so the longer the run, so that the threshold is kept
 /// below a share of their median.
 ///
-/// With `carry`, thresholds that were chosen in complete regions are carried over to the unlabelled tomograms. There a network's scores are on another scale:
-/// these tomograms were taken differently, or co-training has lowered what it is unsure of. A threshold that keeps many more or
-/// fewer picks there than in complete regions of as many voxels (those as deep as their tomogram) is moved until the number is within what chance explains.
+/// With `carry`, thresholds that were chosen in complete regions are carried over to the unlabelled tomograms. There a network's scores
+/// may be on another scale: these tomograms were taken differently, or co-training has lowered what it is unsure of. A threshold that
+/// keeps many more or fewer picks there than in complete regions of as many voxels (those as deep as their tomogram) is moved until
+/// the number is within what chance explains.
 ///
 /// # Errors
 /// When a tomogram cannot be read.
@@ -102,7 +103,6 @@ pub fn supervised_thresholds(
 }
 
 /// Scores of all peaks of some volume.
-#[derive(Default)]
 struct Census {
     /// Of each class, by descending score.
     scores: Vec<Vec<f32>>,

@@ -317,7 +317,8 @@ impl Trainer {
         Picker { metadata: &self.metadata, network: self.learner.average(), device: &self.device.device }
     }
 
-    /// Chooses the thresholds on the labelled data, and carries them over to the unlabelled tomograms where these are learnt from. Returns whether it was carried through (`progress` may end it).
+    /// Chooses the thresholds on the labelled data, and carries them over to the unlabelled tomograms where these are learnt from.
+    /// Returns whether it came to its end (`progress` may end it before).
     ///
     /// # Errors
     /// When a tomogram cannot be read.
