@@ -205,7 +205,7 @@ pub struct Settings {
     /// semi: share of the voxels that DropBlock hides from the student.
     #[arg(long, value_name = "F")]
     pub drop_block: Option<f64>,
-    /// mean-teacher, semi: leave the thresholds as they suit the labelled tomograms.
+    /// Leave the thresholds as they suit the labelled tomograms, however many picks they keep in the unlabelled ones.
     #[arg(long)]
     pub no_carry: bool,
     /// Weight of the consistency loss beside the supervised one.

@@ -141,7 +141,7 @@ pub struct TrainConfig {
     pub multi_view: bool,
     /// Share of an unlabelled crop's voxels that the student does not see; [`Method::Semi`] alone heeds it.
     pub drop_block: f64,
-    /// Whether co-training carries thresholds over from complete regions to the unlabelled tomograms.
+    /// Whether thresholds are carried over from complete regions to the unlabelled tomograms, by whatever method.
     pub carry_thresholds: bool,
     /// Weight of the consistency loss beside the supervised one, cell by cell.
     pub consistency: f64,

@@ -317,15 +317,14 @@ impl Trainer {
         Picker { metadata: &self.metadata, network: self.learner.average(), device: &self.device.device }
     }
 
-    /// Chooses the thresholds on the labelled data, and carries them over to the unlabelled tomograms where these are learnt from.
+    /// Chooses the thresholds on the labelled data, and carries them over to the unlabelled tomograms.
     /// Returns whether it came to its end (`progress` may end it before).
     ///
     /// # Errors
     /// When a tomogram cannot be read.
     pub fn choose_thresholds(&mut self, progress: impl FnMut(f32) -> ControlFlow<()>) -> Result<bool, TrainError> {
         let options = PredictOptions::default();
-        let carry = self.config.carry_thresholds && self.steps_planned() > self.config.steps;
-        match supervised_thresholds(&self.picker(), &self.data, &options, carry, progress)? {
+        match supervised_thresholds(&self.picker(), &self.data, &options, self.config.carry_thresholds, progress)? {
             Some(chosen) => {
                 self.metadata.thresholds = chosen.f1;
                 self.metadata.recall_thresholds = chosen.f4;

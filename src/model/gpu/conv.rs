@@ -4,7 +4,7 @@
 //! they sum directly, and a weight's gradient becomes a convolution whose kernel is as large as the volume, which leaves a GPU idle.
 //! Here each position's neighbourhood becomes a row of a matrix (im2col), and the product of matrices does the rest.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
 use super::product::{plain, product};
@@ -90,9 +90,31 @@ fn products(x: &CubeTensor, size: [usize; 3], kernel: usize, rule: Rule, by: &Te
         return product(tensor::<5>(x.clone()).reshape([rows, channels(x)]), by.clone());
     }
     let made = parts(x, rows, by.dims()[0])
-        .map(|(first, count)| product(tensor::<2>(columns(x, size, kernel, rule, first, count)), by.clone()))
+        .map(|(first, count)| summed_in_parts(tensor::<2>(columns(x, size, kernel, rule, first, count)), by.clone(), kernel))
         .collect::<Vec<_>>();
     Tensor::cat(made, 0)
+}
+
+/// Rows and columns of a product that one cube of the kernel takes.
+const BLOCK: usize = 128;
+/// Cubes that occupy a large GPU.
+const MANY_CUBES: usize = 128;
+
+/// The product of a matrix of neighbourhoods `[rows, taps channels]` and `by`. Few rows would leave most of a GPU idle while one cube
+/// passes along a long row: then parts of the row, some taps each, are multiplied side by side and their products added. In half
+/// precision, whose rounding that would multiply, and whose windows are large, rows stay whole.
+fn summed_in_parts(rows: Tensor<2>, by: Tensor<2>, kernel: usize) -> Tensor<2> {
+    let [count, width] = rows.dims();
+    let columns = by.dims()[1];
+    let cubes = count.div_ceil(BLOCK) * columns.div_ceil(BLOCK);
+    // Powers of the edge divide the number of taps.
+    let sums = (0..=3).map(|power| kernel.pow(power)).find(|sums| sums * cubes >= MANY_CUBES).unwrap_or(kernel.pow(3));
+    if sums == 1 || rows.dtype() != DType::F32 {
+        return product(rows, by);
+    }
+    let each = width / sums;
+    let product = product(rows.reshape([count, sums, each]).swap_dims(0, 1), by.reshape([sums, each, columns]));
+    product.sum_dim(0).reshape([count, columns])
 }
 
 /// First row and number of rows of each part of a matrix of `rows` rows of `width` values, none of which is larger than the device of
