@@ -116,7 +116,8 @@ impl Census {
 }
 
 /// What a threshold of complete regions is multiplied by for unlabelled tomograms; 1 where the numbers of picks agree within the tolerance,
-/// or nothing was counted.
+/// where the furthest move would not bring half of the change that is wanted (there are fewer particles then, or more, and their scores are
+/// no other), or nothing was counted.
 fn carried(threshold: f32, complete: &Census, unlabelled: &Census, class: usize) -> f32 {
     let known = complete.count(class, threshold) as f64;
     if known == 0.0 || unlabelled.voxels == 0.0 || threshold <= 0.0 {
@@ -127,16 +128,18 @@ fn carried(threshold: f32, complete: &Census, unlabelled: &Census, class: usize)
     let (fewest, most) = ((expected / tolerance) as usize, (expected * tolerance).ceil() as usize);
     let scores = &unlabelled.scores[class];
     let count = unlabelled.count(class, threshold);
-    let moved = if count < fewest {
+    let (moved, wanted) = if count < fewest {
         // The score of the last pick that is wanted; with fewer peaks than that, all are.
-        scores.get(fewest - 1).copied().unwrap_or(FLOOR)
+        (scores.get(fewest - 1).copied().unwrap_or(FLOOR), fewest)
     } else if count > most {
         // Between the last that is wanted and the first that is not.
-        (scores[most - 1] + scores[most]) / 2.0
+        ((scores[most - 1] + scores[most]) / 2.0, most)
     } else {
-        threshold
+        return 1.0;
     };
-    (moved / threshold).clamp(FURTHEST.recip(), FURTHEST)
+    let factor = (moved / threshold).clamp(FURTHEST.recip(), FURTHEST);
+    let change = unlabelled.count(class, threshold * factor).abs_diff(count);
+    if 2 * change < wanted.abs_diff(count) { 1.0 } else { factor }
 }
 
 /// The peaks of unlabelled tomograms: of the middle of each where they are large.
@@ -329,8 +332,11 @@ mod tests {
         assert!((lowered - (0.64 - 0.143) / 0.6).abs() < 1e-3, "{lowered}");
         let raised = factor([vec![0.9; 200], fading(200, 0.85)].concat());
         assert!(raised > 1.0 && raised < 0.9 / 0.6, "{raised}");
-        // What stands out keeps its threshold above everything else, however few there are.
-        assert!(0.6 * factor(vec![0.9; 20]) > 0.1);
+        // Fewer particles of the same scores: what lies lower is something else.
+        assert_eq!(factor(vec![0.9; 20]), 1.0);
+        assert_eq!(factor([vec![0.9; 20], vec![0.35; 3]].concat()), 1.0);
+        // More of them, of the highest scores.
+        assert_eq!(factor(vec![1.3; 600]), 1.0);
         // Without anything to count it stays.
         assert_eq!(carried(0.95, &complete, &census(vec![0.9; 10], 1e6), 0), 1.0);
         assert_eq!(carried(0.6, &complete, &census(Vec::new(), 0.0), 0), 1.0);

@@ -358,12 +358,16 @@ fn thresholds_of_positions_alone_leave_room_for_particles_that_score_less() {
 }
 
 #[test]
-fn thresholds_are_carried_over_to_unlabelled_tomograms_by_a_factor_of_two_at_most() {
-    let (labelled, _) = ball_tomogram(1, [40, 56, 56], 1);
-    // Of the picks that are expected here none can be had.
-    let empty: Vec<f32> = (0..40 * 56 * 56).map(|i| i as f32).collect();
-    let source = Arc::new(MemoryVolume::new(empty, [40, 56, 56], 10.0).unwrap());
-    let set = TrainingSet { classes: classes(), tomograms: vec![labelled, tomogram(2, source, 10.0, &[], false)] };
+fn thresholds_are_carried_over_to_unlabelled_tomograms_with_every_method() {
+    let shape = [40, 56, 112];
+    // One half is empty, and complete are this and a quarter of the other: the whole holds over twice as many picks in as many voxels.
+    let (full, centres) = balls([40, 56, 56], 1);
+    let volume: Vec<f32> = full.chunks(56).flat_map(|row| row.iter().copied().chain([0.0; 56])).collect();
+    let source = Arc::new(MemoryVolume::new(volume, shape, 10.0).unwrap());
+    let mut labelled = tomogram(1, source, 10.0, &centres, true);
+    labelled.labels.regions.values_mut().for_each(|region| region.voxels.start[2] = 42);
+    let unlabelled = tomogram(2, labelled.source.clone(), 10.0, &[], false);
+    let set = TrainingSet { classes: classes(), tomograms: vec![labelled, unlabelled] };
     let thresholds = |method, carry_thresholds| {
         let config = TrainConfig { method, cotrain_steps: 1, carry_thresholds, ..config(60) };
         let mut trainer = Trainer::new(config, &set).unwrap();
@@ -376,7 +380,9 @@ fn thresholds_are_carried_over_to_unlabelled_tomograms_by_a_factor_of_two_at_mos
     };
     for method in [Method::Semi, Method::Supervised] {
         let (f1, f4) = thresholds(method, false);
-        assert_eq!(thresholds(method, true), (f1 / 2.0, f4 / 2.0), "{method:?}");
+        let (carried, carried_f4) = thresholds(method, true);
+        assert!(carried > 1.01 * f1 && carried <= 2.0 * f1, "{method:?}: {f1} to {carried}");
+        assert!((carried / f1 - carried_f4 / f4).abs() < 1e-3, "{method:?}: one factor for both");
     }
 }
 
