@@ -305,7 +305,7 @@ def report(grid):
         parts.append("### Sparse labels\n\n" + table(["labels per class", "supervised", "semi"], body))
     cells = [spread(f1(finished(grid, row, 1, o.seeds))) for row in third_rows()]
     if any(cell != "–" for cell in cells):
-        parts.append("### A third of one tomogram, complete\n\n" + table(["supervised", "semi"], [cells]))
+        parts.append("### A third of one tomogram, complete\n\n" + table([row.title for row in third_rows()], [cells]))
     times = grid.work / "times.json"
     if times.exists():
         columns = ["network", "parameters", "device", "first", "second", "whole"]
@@ -328,6 +328,7 @@ def third_rows():
     of = dict(shares_burn_in=True, labels=Grid.labels_of_a_third, folder="third")
     return [
         Row("third-supervised", "supervised", **of),
+        Row("third-carried", "supervised, thresholds carried over", carries=True, **of),
         Row("third-semi", "semi", ["--method", "semi"], unlabelled=True, **of),
     ]
 

@@ -191,6 +191,22 @@ fn training_shows_progress_and_learns_of_edits() {
 }
 
 #[test]
+fn choosing_thresholds_shows_how_far_it_is_and_can_be_cut_short() {
+    let mut window = Window::with_class();
+    window.label_balls(1);
+    window.harness.state_mut().state.training.config.steps = support::CHOOSES;
+    window.click("Train");
+    window.until("40 %", |app| app.state.training.choosing == Some(0.4));
+    window.settle();
+    assert!(window.has("choosing thresholds, 40 %"));
+    assert!(window.has("Finishing…"), "there is nothing to pause");
+    window.click("Stop");
+    window.until("ended", |app| !app.state.training.is_active());
+    assert!(window.has("Stopped after 30 steps"));
+    assert!(!window.has("choosing thresholds, 40 %"));
+}
+
+#[test]
 fn what_is_unlabelled_is_learnt_from_unless_the_user_does_not_want_it() {
     let mut window = Window::with_class();
     window.label_balls(1);

@@ -52,7 +52,7 @@ pub(super) fn train(
     let mut summary =
         TrainSummary { device: String::new(), parameters: 0, steps: 0, seconds: 0.0, seconds_per_step: 0.0, last_loss: None };
     let mut losses: Vec<f32> = Vec::new();
-    let mut held_out = None;
+    let (mut held_out, mut is_choosing) = (None, false);
     session.send(match resume {
         Some(run) => Command::Continue { config, set, run: run.to_owned() },
         None => Command::Train { config, set },
@@ -84,6 +84,13 @@ pub(super) fn train(
                 bar.set_length(progress.steps as u64);
                 bar.set_position(progress.step as u64);
                 bar.set_message(text);
+            }
+            Event::ChoosingThresholds { fraction } => {
+                if !is_choosing && bar.is_hidden() {
+                    eprintln!("choosing thresholds");
+                }
+                is_choosing = true;
+                bar.set_message(format!("choosing thresholds, {:.0} %", 100.0 * fraction));
             }
             Event::Note(note) => bar.suspend(|| eprintln!("note: {note}")),
             Event::Finished { steps, elapsed, .. } => {

@@ -8,7 +8,7 @@ use super::picker::{PickError, Picker};
 use crate::geometry::VoxelBox;
 use crate::model::{Marker, Supervision};
 use crate::score::{ScoredRun, best_threshold, median_found_score};
-use crate::train::{Detector, TrainingData};
+use crate::train::{Detector, PreparedTomogram, TrainingData};
 
 /// Radii round a label within which a pick counts for a threshold; as in the supervision.
 const KNOWN_RADII: f64 = 1.5;
@@ -51,8 +51,8 @@ pub struct Thresholds {
 }
 
 /// Chooses the thresholds of each class on the labels that were held out of training when there are at least eight of the class, else
-/// on all. Only peaks in supervised places count: elsewhere an unlabelled particle would pass for a mistake. `None` when `progress`
-/// ended it.
+/// on all. Only peaks in supervised places count: elsewhere an unlabelled particle would pass for a mistake. `progress` hears the share
+/// done, 0 to 1, and may end it: `None`, or the thresholds as they suit the labelled tomograms when these were through.
 ///
 /// Without a complete region hardly a mistake is seen, and the best threshold lies just below the lowest score of the labels. Those that
 /// were taught score higher than particles that were not, the more so the longer the run, so that the threshold is kept
@@ -75,7 +75,11 @@ pub fn supervised_thresholds(
     let held_out: Vec<bool> = data.held_out_per_class().iter().map(|count| *count >= ENOUGH_HELD_OUT).collect();
     // Without a class that needs them, the taught parts are not computed.
     let all = !held_out.iter().all(|held| *held);
-    let Some((runs, complete)) = scored_runs(picker, data, options, all, &mut progress)? else { return Ok(None) };
+    let carry = carry && picker.metadata.detector == Detector::Heatmap && data.has_complete_region();
+    let first = if carry { share_of_labelled(data) } else { 1.0 };
+    let Some((runs, complete)) = scored_runs(picker, data, options, all, |share| progress(first * share))? else {
+        return Ok(None);
+    };
     let mut chosen = Thresholds { f1: Vec::new(), f4: Vec::new(), best_f1: Vec::new(), held_out };
     for (class, [taught, held]) in runs.into_iter().enumerate() {
         let runs: Vec<ScoredRun> = if chosen.held_out[class] { held } else { taught.into_iter().chain(held).collect() };
@@ -91,8 +95,9 @@ pub fn supervised_thresholds(
         chosen.f4.push(below_taught(f4, OF_TAUGHT[1], taught));
         chosen.best_f1.push(runs.iter().any(|run| !run.truth.is_empty()).then_some(best));
     }
-    if carry && picker.metadata.detector == Detector::Heatmap && complete.voxels > 0.0 {
-        let Some(unlabelled) = unlabelled_census(picker, data, options, progress)? else { return Ok(None) };
+    if carry && complete.voxels > 0.0 {
+        let rest = |share| progress(first + (1.0 - first) * share);
+        let Some(unlabelled) = unlabelled_census(picker, data, options, rest)? else { return Ok(Some(chosen)) };
         for class in 0..chosen.f1.len() {
             let factor = carried(chosen.f1[class], &complete, &unlabelled, class);
             chosen.f1[class] *= factor;
@@ -142,6 +147,20 @@ fn carried(threshold: f32, complete: &Census, unlabelled: &Census, class: usize)
     if 2 * change < wanted.abs_diff(count) { 1.0 } else { factor }
 }
 
+/// The unlabelled tomograms that are counted in, and of each the part.
+fn counted(data: &TrainingData) -> Vec<(&PreparedTomogram, VoxelBox)> {
+    let tomograms: Vec<_> = data.unlabelled().take(COUNTED).collect();
+    let voxels = COUNTED_VOXELS / tomograms.len().max(1);
+    tomograms.into_iter().map(|tomogram| (tomogram, middle(tomogram.volume.shape(), voxels))).collect()
+}
+
+/// Share of the labelled tomograms in the voxels that are computed, for the progress: an estimate, as only their known parts are.
+fn share_of_labelled(data: &TrainingData) -> f32 {
+    let labelled: usize = data.labelled().map(|(tomogram, _)| tomogram.volume.shape().iter().product::<usize>()).sum();
+    let counted: usize = counted(data).iter().map(|(_, region)| region.voxels()).sum();
+    labelled as f32 / (labelled + counted).max(1) as f32
+}
+
 /// The peaks of unlabelled tomograms: of the middle of each where they are large.
 fn unlabelled_census(
     picker: &Picker<'_>,
@@ -149,11 +168,10 @@ fn unlabelled_census(
     options: &PredictOptions,
     mut progress: impl FnMut(f32) -> ControlFlow<()>,
 ) -> Result<Option<Census>, PickError> {
-    let tomograms: Vec<_> = data.unlabelled().take(COUNTED).collect();
+    let parts = counted(data);
     let mut census = Census { scores: vec![Vec::new(); data.classes().len()], voxels: 0.0 };
-    let count = tomograms.len().max(1);
-    for (index, tomogram) in tomograms.into_iter().enumerate() {
-        let region = middle(tomogram.volume.shape(), COUNTED_VOXELS / count);
+    let count = parts.len();
+    for (index, (tomogram, region)) in parts.into_iter().enumerate() {
         let options = PredictOptions { region: Some(region), detector: picker.metadata.detector, ..options.clone() };
         let (network, device) = (&picker.metadata.network, picker.device);
         let share = |share| progress((index as f32 + share) / count as f32);

@@ -8,10 +8,10 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::augment::change_intensity;
+use super::config::{Detector, TrainConfig};
 use super::cotrain::drop_blocks;
 use super::data::TrainingData;
 use super::priority::give_way;
-use super::protocol::{Detector, TrainConfig};
 use crate::volume::VolumeError;
 
 /// What one step learns from, as plain numbers.

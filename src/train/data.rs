@@ -7,8 +7,9 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 
 use super::augment::{Orientation, change_intensity};
+use super::config::Detector;
 use super::held_out::{self, Share};
-use super::protocol::{Detector, TrainingSet, TrainingTomogram};
+use super::protocol::{TrainingSet, TrainingTomogram};
 use crate::labels::{Class, PointKind, TomogramId};
 use crate::model::{Marker, Supervision, Target};
 use crate::volume::{NormalisedVolume, ResampledVolume, VolumeError};

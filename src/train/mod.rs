@@ -4,6 +4,7 @@
 //! [`Trainer`], which draws crops ([`data`](TrainingData)), augments them and steps the optimiser.
 
 mod augment;
+mod config;
 mod cotrain;
 mod crops;
 mod data;
@@ -18,12 +19,10 @@ mod session;
 mod trainer;
 mod worker;
 
+pub use config::{CHECKPOINT_EVERY_SECS, Detector, DeviceChoice, Method, Preset, SegmentationLoss, TrainConfig};
 pub use data::{DataError, PreparedTomogram, TrainingData};
 pub use priority::compute_in_background;
-pub use protocol::{
-    CHECKPOINT_EVERY_SECS, Command, Detector, DeviceChoice, Event, Heatmap, LiveView, Method, Pick, PickSet, Preset, Progress,
-    SegmentationLoss, Stage, TrainConfig, TrainingSet, TrainingTomogram,
-};
+pub use protocol::{Command, Event, Heatmap, LiveView, Pick, PickSet, Progress, Stage, TrainingSet, TrainingTomogram};
 pub use run_file::RunFile;
 pub use session::{Service, Session, SessionEnds, SessionError};
 pub use trainer::{StepLoss, TrainError, Trainer};

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::config::TrainConfig;
 use super::optimiser::Memory;
-use super::protocol::TrainConfig;
 use crate::model::{CheckpointError, ModelMetadata, RUN_KEY, read_tensors, write_tensors};
 
 /// A run as it stands between two steps.

@@ -73,7 +73,9 @@ impl SessionEnds {
     pub fn emit(&self, event: Event) {
         match self.events.try_send(event) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-            Err(TrySendError::Full(Event::Progress(_) | Event::LiveView | Event::Picking { .. })) => {}
+            Err(TrySendError::Full(
+                Event::Progress(_) | Event::LiveView | Event::Picking { .. } | Event::ChoosingThresholds { .. },
+            )) => {}
             Err(TrySendError::Full(event)) => {
                 (self.wake)();
                 if let Err(SendTimeoutError::Timeout(event)) = self.events.send_timeout(event, PATIENCE) {

@@ -357,23 +357,33 @@ fn thresholds_of_positions_alone_leave_room_for_particles_that_score_less() {
     assert!(metadata.recall_thresholds[0] <= 0.51 * median, "{:?} of {scores:?}", metadata.recall_thresholds);
 }
 
-#[test]
-fn thresholds_are_carried_over_to_unlabelled_tomograms_with_every_method() {
+/// A tomogram of which one half is empty, complete in this and a quarter of the other, and the same without labels: the whole holds over
+/// twice as many picks in as many voxels.
+fn twice_as_dense_without_labels() -> TrainingSet {
     let shape = [40, 56, 112];
-    // One half is empty, and complete are this and a quarter of the other: the whole holds over twice as many picks in as many voxels.
     let (full, centres) = balls([40, 56, 56], 1);
     let volume: Vec<f32> = full.chunks(56).flat_map(|row| row.iter().copied().chain([0.0; 56])).collect();
     let source = Arc::new(MemoryVolume::new(volume, shape, 10.0).unwrap());
     let mut labelled = tomogram(1, source, 10.0, &centres, true);
     labelled.labels.regions.values_mut().for_each(|region| region.voxels.start[2] = 42);
     let unlabelled = tomogram(2, labelled.source.clone(), 10.0, &[], false);
-    let set = TrainingSet { classes: classes(), tomograms: vec![labelled, unlabelled] };
+    TrainingSet { classes: classes(), tomograms: vec![labelled, unlabelled] }
+}
+
+/// Sixty steps.
+fn trained(config: TrainConfig, set: &TrainingSet) -> Trainer {
+    let mut trainer = Trainer::new(TrainConfig { steps: 60, ..config }, set).unwrap();
+    for _ in 0..60 {
+        trainer.step().unwrap();
+    }
+    trainer
+}
+
+#[test]
+fn thresholds_are_carried_over_to_unlabelled_tomograms_with_every_method() {
+    let set = twice_as_dense_without_labels();
     let thresholds = |method, carry_thresholds| {
-        let config = TrainConfig { method, cotrain_steps: 1, carry_thresholds, ..config(60) };
-        let mut trainer = Trainer::new(config, &set).unwrap();
-        for _ in 0..60 {
-            trainer.step().unwrap();
-        }
+        let mut trainer = trained(TrainConfig { method, cotrain_steps: 1, carry_thresholds, ..config(60) }, &set);
         assert!(trainer.choose_thresholds(|_| ControlFlow::Continue(())).unwrap());
         let metadata = trainer.checkpoint().metadata;
         (metadata.thresholds[0], metadata.recall_thresholds[0])
@@ -384,6 +394,29 @@ fn thresholds_are_carried_over_to_unlabelled_tomograms_with_every_method() {
         assert!(carried > 1.01 * f1 && carried <= 2.0 * f1, "{method:?}: {f1} to {carried}");
         assert!((carried / f1 - carried_f4 / f4).abs() < 1e-3, "{method:?}: one factor for both");
     }
+}
+
+#[test]
+fn choosing_thresholds_tells_how_far_it_is_and_keeps_what_it_has_when_it_is_ended() {
+    let mut trainer = trained(TrainConfig { method: Method::Supervised, ..config(60) }, &twice_as_dense_without_labels());
+    let mut chosen = |last: f32| {
+        let mut heard = Vec::new();
+        let is_chosen = trainer.choose_thresholds(|share| {
+            heard.push(share);
+            if share >= last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        (is_chosen.unwrap(), trainer.checkpoint().metadata.thresholds[0], heard)
+    };
+    let (is_chosen, threshold, _) = chosen(0.0);
+    assert_eq!((is_chosen, threshold), (false, 0.5), "ended before anything is known");
+    let (is_chosen, labelled, _) = chosen(0.6);
+    assert!(is_chosen && labelled != 0.5, "ended while unlabelled tomograms are counted: {labelled}");
+    let (is_chosen, carried, heard) = chosen(2.0);
+    assert!(is_chosen && carried > 1.01 * labelled, "{labelled} to {carried}");
+    assert!(heard.windows(2).all(|pair| pair[0] <= pair[1]), "{heard:?}");
+    assert!(heard.last().is_some_and(|share| *share > 0.99), "{heard:?}");
+    // Half of the voxels are the labelled tomogram's.
+    assert!(heard.iter().any(|share| (share - 0.5).abs() < 0.01), "{heard:?}");
 }
 
 #[test]

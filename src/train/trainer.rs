@@ -8,11 +8,12 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 
+use super::config::{Detector, SegmentationLoss, TrainConfig};
 use super::cotrain::{background_below, consistency_weight};
 use super::crops::{Batch, Drawer, Unlabelled};
 use super::data::{DataError, TrainingData};
 use super::optimiser::Learner;
-use super::protocol::{Detector, SegmentationLoss, Stage, TrainConfig, TrainingSet};
+use super::protocol::{Stage, TrainingSet};
 use super::run_file::RunFile;
 use super::schedule::{average_decay, learning_rate, rivals_weight};
 use crate::model::{
@@ -318,7 +319,8 @@ impl Trainer {
     }
 
     /// Chooses the thresholds on the labelled data, and carries them over to the unlabelled tomograms.
-    /// Returns whether it came to its end (`progress` may end it before).
+    /// `progress` hears the share done and may end it. Returns whether thresholds were chosen: they stay as they were when it ended before
+    /// the labelled tomograms were through, and suit these when it ended later.
     ///
     /// # Errors
     /// When a tomogram cannot be read.

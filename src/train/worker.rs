@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
+use super::config::{CHECKPOINT_EVERY_SECS, DeviceChoice};
 use super::live::Live;
-use super::protocol::{CHECKPOINT_EVERY_SECS, Command, DeviceChoice, Event, LiveView, Progress, Stage, TrainingTomogram};
+use super::protocol::{Command, Event, LiveView, Progress, Stage, TrainingTomogram};
 use super::session::{Service, SessionEnds};
 use super::trainer::{StepLoss, TrainError, Trainer};
 use crate::labels::TomogramId;
@@ -171,13 +172,26 @@ impl Worker {
             save_run(&trainer, &path, ends);
         }
         // The model is usable with its former thresholds should choosing them fail.
-        ends.emit(Event::Note("choosing thresholds on the labelled data".to_owned()));
-        let chosen = trainer.choose_thresholds(|_| postpone(&mut self.postponed, ends));
+        let mut ended = false;
+        let chosen = trainer.choose_thresholds(|fraction| {
+            ends.emit(Event::ChoosingThresholds { fraction });
+            let go_on = postpone(&mut self.postponed, ends);
+            ended = go_on.is_break();
+            go_on
+        });
         self.model = Some((trainer.checkpoint(), trainer.device().clone()));
         if let Some(live) = &mut run.live {
             ends.publish(live.publish(&trainer.picker()));
         }
-        chosen.context("the thresholds could not be chosen; they stay at 0.5")?;
+        match chosen.context("the thresholds could not be chosen; they stay as they were")? {
+            true if ended => {
+                ends.emit(Event::Note(
+                    "the thresholds suit the labelled tomograms; the unlabelled ones were left out".to_owned(),
+                ));
+            }
+            true => {}
+            false => ends.emit(Event::Note("no thresholds were chosen; set them by hand".to_owned())),
+        }
         ends.emit(Event::Finished { steps: trainer.steps_done(), stopped, elapsed: run.elapsed });
         Ok(())
     }

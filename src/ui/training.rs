@@ -19,6 +19,8 @@ pub enum Phase {
     Running,
     /// Halted.
     Paused,
+    /// The steps are done, the thresholds are being chosen.
+    Finishing,
     /// Asked to end.
     Stopping,
 }
@@ -95,6 +97,8 @@ pub struct TrainingState {
     pub parameters: usize,
     /// Latest progress.
     pub progress: Option<Progress>,
+    /// Share done of choosing the thresholds, at the end of a run.
+    pub choosing: Option<f32>,
     /// Loss over steps.
     pub losses: Curve,
     /// Consistency loss over steps.
@@ -125,6 +129,7 @@ impl TrainingState {
             device: None,
             parameters: 0,
             progress: None,
+            choosing: None,
             losses: Curve::default(),
             consistency: Curve::default(),
             held_out: Vec::new(),
@@ -169,6 +174,7 @@ impl TrainingState {
         self.phase = Phase::Starting;
         self.run_classes = classes;
         self.progress = None;
+        self.choosing = None;
         self.losses = Curve::default();
         self.consistency = Curve::default();
         self.held_out.clear();
@@ -270,10 +276,17 @@ impl UiState {
             }
             // The view itself lies in the session's slot.
             Event::LiveView => {}
+            Event::ChoosingThresholds { fraction } => {
+                // Only the first: a Stop that came since is being heeded.
+                if training.choosing.replace(fraction).is_none() {
+                    training.phase = Phase::Finishing;
+                }
+            }
             Event::Paused => training.phase = Phase::Paused,
             Event::Resumed => training.phase = Phase::Running,
             Event::Finished { steps, stopped, elapsed } => {
                 training.phase = Phase::Idle;
+                training.choosing = None;
                 let verb = if stopped { "Stopped" } else { "Finished" };
                 let outcome = format!("{verb} after {steps} steps, {}", duration(elapsed));
                 training.outcome = Some(outcome.clone());
@@ -311,6 +324,7 @@ impl UiState {
             Event::Failed(text) => {
                 let was_active = training.is_active();
                 training.phase = Phase::Idle;
+                training.choosing = None;
                 training.picking = None;
                 training.picks_due = 0;
                 if was_active {

@@ -75,6 +75,9 @@ pub fn heatmap(tomogram: TomogramId, classes: &[Class], step: usize) -> Heatmap 
     Heatmap { tomogram, shape, voxels_per_cell: [2.0; 3], channels, step }
 }
 
+/// Steps planned of a pretended run that is choosing its thresholds until it is stopped.
+pub const CHOOSES: usize = 14;
+
 impl Pretend {
     fn hear(&self, text: String) {
         self.heard.lock().expect("no test panics while holding it").push(text);
@@ -102,6 +105,10 @@ impl Pretend {
             }));
         }
         self.show(&set, ends);
+        if steps == CHOOSES {
+            ends.emit(TrainingEvent::ChoosingThresholds { fraction: 0.0 });
+            ends.emit(TrainingEvent::ChoosingThresholds { fraction: 0.4 });
+        }
         while let Some(command) = ends.wait_command() {
             match command {
                 Command::Pause => ends.emit(TrainingEvent::Paused),

@@ -7,8 +7,9 @@
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
+use super::kernels::columns as kernels;
 use super::product::{plain, product};
-use super::{channels_last, channels_second, elem_type, empty, grid, kernels, tensor, vector_size};
+use super::{channels_last, channels_second, elem_type, empty, grid, tensor, vector_size};
 
 /// Values of a matrix of neighbourhoods that are made at once, 256 MiB of them: larger ones come in parts.
 const LARGEST_MATRIX: usize = 1 << 26;

@@ -4,7 +4,8 @@ use burn::tensor::DType;
 use burn_cubecl::kernel::{cast, into_contiguous};
 use burn_cubecl::tensor::CubeTensor;
 
-use super::{channels_last, channels_second, elem_type, empty, grid, kernels, like, vector_size};
+use super::kernels::norm as kernels;
+use super::{channels_last, channels_second, elem_type, empty, grid, like, vector_size};
 use crate::model::ops::EPSILON;
 
 /// Positions that a unit sums, at least: fewer would only make more sums to join.

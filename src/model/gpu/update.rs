@@ -4,7 +4,8 @@ use burn::tensor::{DType, Tensor};
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::{empty, gpu, grid, kernels, like, primitive, tensor};
+use super::kernels::update as kernels;
+use super::{empty, gpu, grid, like, primitive, tensor};
 use crate::model::update::{Factors, Moments, Updated};
 
 /// Sums of squares of a tensor: enough units to fill a GPU, few enough to be joined at once.

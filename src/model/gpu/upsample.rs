@@ -2,7 +2,8 @@
 
 use burn_cubecl::tensor::CubeTensor;
 
-use super::{channels_last, channels_second, elem_type, empty, grid, kernels, vector_size};
+use super::kernels::upsample as kernels;
+use super::{channels_last, channels_second, elem_type, empty, grid, vector_size};
 
 /// Doubles `x [n, c, z, y, x]` along each axis by repetition and appends the channels of `skip [n, d, 2z, 2y, 2x]`.
 pub(super) fn concatenated(x: CubeTensor, skip: CubeTensor) -> CubeTensor {

@@ -41,7 +41,7 @@ fn summary(ui: &mut Ui, state: &UiState) {
     ui.add(egui::Label::new(egui::RichText::new(text).color(colour)).truncate()).on_hover_text(kept);
     ui.colored_label(palette.line, "|");
     let device = match (&state.training.device, state.training.phase) {
-        (Some(device), Phase::Running) => format!("training on {device}"),
+        (Some(device), Phase::Running | Phase::Finishing) => format!("training on {device}"),
         (Some(device), Phase::Paused) => format!("paused on {device}"),
         (Some(device), _) => device.clone(),
         (None, Phase::Starting) => "starting…".to_owned(),

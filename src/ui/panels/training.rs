@@ -19,6 +19,7 @@ pub fn main_action(state: &UiState) -> (&'static str, Option<Action>) {
         Phase::Starting => ("Starting…", None),
         Phase::Running => ("Pause", Some(Action::Pause)),
         Phase::Paused => ("Resume", Some(Action::Resume)),
+        Phase::Finishing => ("Finishing…", None),
         Phase::Stopping => ("Stopping…", None),
     }
 }
@@ -45,7 +46,11 @@ pub fn training_ui(ui: &mut Ui, state: &mut UiState) {
                     state.request(Action::ContinueRun);
                 }
             }
-            if active && ui.button("Stop").on_hover_text("End the run early; the model stays").clicked() {
+            let hint = match state.training.phase {
+                Phase::Finishing => "Go without what is left; the model stays",
+                _ => "End the run early; the model stays",
+            };
+            if active && ui.button("Stop").on_hover_text(hint).clicked() {
                 state.request(Action::StopTraining);
             }
         });
@@ -163,8 +168,13 @@ fn run_ui(ui: &mut Ui, state: &UiState) {
         super::hint(ui, &format!("{device}, {parameters:.1} million parameters"));
     }
     if let Some(progress) = training.progress {
-        let share = progress.step as f32 / progress.steps.max(1) as f32;
-        let text = format!("{} / {} steps", progress.step, progress.steps);
+        let (share, text) = match training.choosing {
+            Some(share) => (share, format!("choosing thresholds, {:.0} %", 100.0 * share)),
+            None => {
+                let share = progress.step as f32 / progress.steps.max(1) as f32;
+                (share, format!("{} / {} steps", progress.step, progress.steps))
+            }
+        };
         let name = format!("Training progress: {text}");
         ui.add(ProgressBar::new(share).text(RichText::new(text).small()).desired_height(16.0)).accessible_name(name);
         let left = if training.phase == Phase::Running || training.phase == Phase::Paused {
