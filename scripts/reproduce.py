@@ -77,7 +77,7 @@ def sweeps():
     rows += [Row(f"rate-{v}", f"learning rate {v}", ["--learning-rate", v]) for v in ("0.001", "0.004")]
     rows += [Row(f"balance-{v}", f"balance {v}", ["--balance", v]) for v in ("0", "1")]
     rows += [Row(f"rivals-{v}", f"rivals {v}", ["--rivals", v], shares_burn_in=True) for v in ("0", "1")]
-    rows += [Row("stride-4", "output stride 4", ["--output-stride", "4"])]
+    rows += [Row(f"stride-{v}", f"output stride {v}", ["--output-stride", v]) for v in ("2", "4")]
     return rows
 
 

@@ -180,7 +180,8 @@ pub struct Settings {
     /// The network [default: compact].
     #[arg(long, value_enum)]
     pub network: Option<Preset>,
-    /// Voxels per cell of the network's output: 2 or 4, for the U-Nets and FPNs; the network's own when not given.
+    /// Voxels per cell of the network's output: 2 or 4, for the U-Nets and FPNs [default: 4 for a heatmap where the radius of the
+    /// smallest class is at least 5.5 voxels, else 2].
     #[arg(long, value_name = "N")]
     pub output_stride: Option<usize>,
     /// What the network learns: a heatmap a class, whose peaks are picked, or a mask, whose segments are [default: heatmap].

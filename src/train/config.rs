@@ -64,6 +64,12 @@ pub enum Method {
 /// Seconds between two checkpoints of a run; more where writing one would take more than a fiftieth of them.
 pub const CHECKPOINT_EVERY_SECS: f64 = 120.0;
 
+/// Radius of the smallest class, in voxels, from which on a heatmap has [`COARSE`] voxels a cell: its Gaussian's deviation is then 0.69
+/// cells, and picks are as good and sooner there. Measured in `docs/results.md`, "Output stride".
+const COARSE_FROM: f64 = 5.5;
+/// The coarser output stride.
+const COARSE: usize = 4;
+
 /// What the network's output means, and so how it is taught and how particles are found in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -95,8 +101,8 @@ pub struct TrainConfig {
     pub preset: Preset,
     /// What is learnt besides the labels.
     pub method: Method,
-    /// Voxels per output cell along each axis: `None` for the network's own; the U-Nets and pyramids have 2 (their own) and 4.
-    #[serde(default)]
+    /// Voxels per output cell along each axis; the U-Nets and pyramids have 2 and 4, the V-Nets 1. `None`: the network's own, or 4 where
+    /// every class is large enough for it and the network has it, see [`TrainConfig::network`].
     pub output_stride: Option<usize>,
     /// What the network's output means.
     pub detector: Detector,
@@ -195,11 +201,15 @@ impl TrainConfig {
         self.method != Method::Supervised && step >= self.steps
     }
 
-    /// The network of the run for `classes` classes; `None` where it does not have the output stride asked for.
-    pub fn network(&self, classes: usize) -> Option<NetworkConfig> {
-        let network = NetworkConfig::preset(self.preset, classes);
+    /// The network of the run, with an output for each class, and the background's of [`Detector::Segmentation`]; `smallest_radius` is that
+    /// of the smallest class in the model's voxels. `None` where it does not have the output stride asked for.
+    pub fn network(&self, classes: usize, smallest_radius: f64) -> Option<NetworkConfig> {
+        let network = NetworkConfig::preset(self.preset, self.detector.channels(classes));
         match self.output_stride {
             Some(stride) => network.with_output_stride(stride),
+            None if self.detector == Detector::Heatmap && smallest_radius >= COARSE_FROM => {
+                Some(network.clone().with_output_stride(COARSE).unwrap_or(network))
+            }
             None => Some(network),
         }
     }

@@ -143,6 +143,30 @@ fn every_kind_of_network_learns() {
 }
 
 #[test]
+fn large_particles_have_coarse_heatmaps_unless_another_stride_is_asked_for() {
+    let stride = |config: TrainConfig, radius: f64| config.network(2, radius).map(|network| network.output_stride());
+    let of = |preset| TrainConfig { preset, ..TrainConfig::default() };
+    assert_eq!([6.0, 5.99, 5.0].map(|radius| stride(of(Preset::Compact), radius)), [Some(4), Some(4), Some(2)]);
+    assert_eq!([Preset::Fpn, Preset::ResNet34, Preset::VNet].map(|preset| stride(of(preset), 8.0)), [Some(4), Some(4), Some(1)]);
+    assert_eq!(stride(TrainConfig { output_stride: Some(2), ..of(Preset::Compact) }, 8.0), Some(2));
+    assert_eq!(stride(TrainConfig { detector: Detector::Segmentation, ..of(Preset::Compact) }, 8.0), Some(2));
+
+    // It is the smallest class that counts.
+    let (labelled, _) = ball_tomogram(1, [32, 32, 32], 5);
+    let with_radii = |radii: [f64; 2]| {
+        let class = |(index, radius): (usize, f64)| Class {
+            id: ClassId(7 + index as u32),
+            radius_angstrom: 10.0 * radius,
+            ..classes().remove(0)
+        };
+        let classes = radii.into_iter().enumerate().map(class).collect();
+        let trainer = Trainer::new(config(1), &TrainingSet { classes, tomograms: vec![labelled.clone()] }).unwrap();
+        trainer.checkpoint().metadata.network.output_stride()
+    };
+    assert_eq!([with_radii([6.0, 12.0]), with_radii([RADIUS, 12.0])], [4, 2]);
+}
+
+#[test]
 fn a_segmentation_finds_the_particles_with_either_loss_and_from_its_file() {
     let (labelled, _) = ball_tomogram(1, [40, 56, 56], 1);
     let (mut test, truth) = ball_tomogram(2, [41, 57, 55], 2);

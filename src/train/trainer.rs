@@ -99,13 +99,15 @@ impl Trainer {
     /// # Errors
     /// When a setting or the data do not serve, or when the device is not there.
     pub fn new(config: TrainConfig, set: &TrainingSet) -> Result<Self, TrainError> {
-        let network_config = config
-            .network(config.detector.channels(set.classes.len()))
-            .ok_or_else(|| TrainError::Setting(NO_STRIDE.to_owned()))?;
-        let multiple = network_config.total_stride();
-        check(&config, multiple)?;
+        let network = |smallest_radius| {
+            let network = config.network(set.classes.len(), smallest_radius);
+            network.ok_or_else(|| TrainError::Setting(NO_STRIDE.to_owned()))
+        };
+        // Settings are checked before the data are read, which takes long; the output stride does not alter what a crop must be.
+        check(&config, network(0.0)?.total_stride())?;
         let device = select(config.device)?;
         let data = TrainingData::new(set, None, None)?;
+        let network_config = network(data.radii_voxels().iter().copied().fold(f64::INFINITY, f64::min))?;
         let network = network_config.init(config.seed, &device.device.clone().autodiff());
         let metadata = ModelMetadata::new(network_config, data.classes().to_vec(), data.spacing_angstrom(), config.crop);
         let metadata = ModelMetadata { detector: config.detector, ..metadata };

@@ -172,6 +172,7 @@ impl Worker {
             save_run(&trainer, &path, ends);
         }
         // The model is usable with its former thresholds should choosing them fail.
+        ends.emit(Event::ChoosingThresholds { fraction: 0.0 });
         let mut ended = false;
         let chosen = trainer.choose_thresholds(|fraction| {
             ends.emit(Event::ChoosingThresholds { fraction });
