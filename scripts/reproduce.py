@@ -106,9 +106,12 @@ class Grid:
             sys.exit(f"{' '.join(command)}\n{done.stderr[-3000:]}")
         return done
 
-    def common(self, seed):
+    def common(self, seed, flags):
+        """What every training from fresh weights is given besides a row's own flags."""
         o = self.o
-        return ["--classes", self.classes, "--crop", o.crop, "--batch", o.batch, "--seed", seed, "--device", o.device]
+        has_own = "--output-stride" in flags or any(str(flag).startswith("vnet") for flag in flags)
+        stride = [] if o.output_stride is None or has_own else ["--output-stride", o.output_stride]
+        return ["--classes", self.classes, "--crop", o.crop, "--batch", o.batch, "--seed", seed, "--device", o.device, *stride]
 
     def labels_of_tomograms(self, count, seed):
         """All labels of the first `count` labelled tomograms."""
@@ -175,7 +178,7 @@ class Grid:
         started = time.time()
         if not row.shares_burn_in:
             flags = ["--method", "supervised", "--burn-in", self.total] + row.flags
-            self.run("train", *given, *self.common(seed), *flags, "--out", model)
+            self.run("train", *given, *self.common(seed, flags), *flags, "--out", model)
             return model, time.time() - started
         # Burn-in: the same for all, planned as long as the whole so that the learning rate is that of the whole.
         burnt = self.work / f"burn-in-{row.folder(count)}" / f"seed-{seed}"
@@ -187,7 +190,7 @@ class Grid:
                 burnt.mkdir(parents=True, exist_ok=True)
                 partial = burnt / "run.partial"
                 plan = ["--method", "supervised", "--burn-in", self.total, "--stop-after", o.burn_in, "--checkpoint", partial]
-                self.run("train", *taught, *self.common(seed), *plan, "--out", burnt / "model")
+                self.run("train", *taught, *self.common(seed, plan), *plan, "--out", burnt / "model")
                 partial.rename(run)
         stages = ["--burn-in", self.total, "--method", "supervised"]
         if row.unlabelled:
@@ -404,7 +407,7 @@ def measure_times(grid):
             continue
         model = grid.work / f"time-{network}.model"
         flags = ["--detector", "segmentation"] if network == "segmentation" else ["--network", network]
-        trained = grid.run("train", "--labelled", *grid.pairs(grid.labelled[:1]), *grid.common(0), *flags, "--method", "supervised",
+        trained = grid.run("train", "--labelled", *grid.pairs(grid.labelled[:1]), *grid.common(0, flags), *flags, "--method", "supervised",
                            "--burn-in", 1, "--out", model)
         parameters = re.search(r"training (\d+) parameters", trained.stderr)[1]
         pick = ["pick", "--model", model, tomogram, "--out", grid.work / "time-picks", "--overwrite", "--device", grid.o.device,
@@ -438,6 +441,7 @@ def main():
     a.add_argument("--cotrain", type=int, default=600)
     a.add_argument("--crop", type=int, default=64)
     a.add_argument("--batch", type=int, default=2)
+    a.add_argument("--output-stride", type=int, help="of every row but the V-Nets and those that sweep it; the program chooses when it is not given")
     a.add_argument("--device", default="auto")
     a.add_argument("--jobs", type=int, default=1, help="runs that go on side by side, each on its share of the processor")
     a.add_argument("--networks", nargs="*", default=TIMED, choices=TIMED, help="what `times` measures")
